@@ -1,0 +1,67 @@
+"""What a person sees in the terminal: steps with progress, tables, the next step."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+Report = Callable[[str, float], None]
+
+
+def line(text: str) -> None:
+    """Print one line."""
+    console.print(text)
+
+
+def next_step(command: str) -> None:
+    """Suggest what to run next."""
+    console.print(f"[dim]Next:[/dim] [bold]{command}[/bold]")
+
+
+def refuse(message: str) -> None:
+    """Print a user's mistake, one line per problem, on standard error."""
+    for problem in message.splitlines():
+        errors.print("[bold red]error[/bold red] " + problem.replace("[", r"\["))
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:
+    """Print a table; `right` lists the columns that hold numbers."""
+    shown = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        shown.add_column(column, justify="right" if index in right else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(str(cell) for cell in row))
+    console.print(shown)
+    console.print()
+
+
+@contextmanager
+def step(title: str) -> Iterator[Report]:
+    """One step of a journey: a bar while it runs, then one line with its time. Yields `report(what, fraction)`."""
+    started = time.perf_counter()
+    bar = Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=28), TimeElapsedColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task(title, total=1.0)
+
+        def report(what: str, fraction: float) -> None:
+            bar.update(task, completed=min(max(fraction, 0.0), 1.0), description=f"{title} [dim]{what}[/dim]")
+
+        yield report
+    console.print(f"[green]✓[/green] {title} [dim]{time.perf_counter() - started:.1f} s[/dim]")
+
+
+def write_out(text: str) -> None:
+    """Write plain text to standard output, for JSON that another program reads."""
+    sys.stdout.write(text + "\n")

@@ -1,0 +1,1 @@
+"""What people edit, its one reader, and the errors: the lowest layer."""

@@ -1,0 +1,216 @@
+"""The only reader of YAML: one frozen `Settings` from a folder, with every problem reported at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from configs.cards import FactDeclaration, Parameter, RuleCard
+from configs.content import ActionSettings, Asset
+from configs.definitions import SegmentDefinition
+from configs.errors import ConfigInvalid, Problem
+from configs.mapping import SourceMapping
+from configs.measures import FeatureSettings
+from configs.points import ScorecardSettings
+from configs.section import Section
+from configs.serving_settings import ServingSettings
+from configs.training_settings import TrainingSettings
+from configs.vocabulary import Vocabulary
+
+DEFAULTS = Path(__file__).parent
+MAX_YAML_BYTES = 1_000_000
+T = TypeVar("T")
+
+
+class Settings(Section):
+    """Everything people edit, resolved once; below this nobody sees a path, an environment variable or a raw dict."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    vocabularies: Mapping[str, Vocabulary]
+    features: FeatureSettings
+    scorecard: ScorecardSettings
+    segments: tuple[SegmentDefinition, ...]
+    facts: Mapping[str, FactDeclaration]
+    parameters: Mapping[str, Parameter]
+    rules: tuple[RuleCard, ...]
+    jurisdictions: Mapping[str, str]
+    assets: tuple[Asset, ...]
+    actions: ActionSettings
+    training: TrainingSettings
+    serving: ServingSettings
+
+    def digest(self, *parts: str) -> str:
+        """SHA-256 over the named parts, the same for the same content whatever the file layout."""
+        content = {part: _plain(getattr(self, part)) for part in parts}
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def load_settings(folder: Path | None = None) -> Settings:
+    """Read a configuration folder (the shipped defaults when None); raises ConfigInvalid with all problems."""
+    root = folder or DEFAULTS
+    problems: list[Problem] = []
+    if not root.is_dir():
+        raise ConfigInvalid([Problem(str(root), "", "expected a folder of configuration files")])
+    read = _Reader(root, problems)
+    found: dict[str, Any] = {
+        "vocabularies": read.vocabularies(),
+        "features": read.one("features.yaml", FeatureSettings),
+        "scorecard": read.one("scorecard.yaml", ScorecardSettings),
+        "segments": read.every("segments", SegmentDefinition),
+        "facts": read.mapping("policy/facts.yaml", "facts", FactDeclaration),
+        "parameters": read.mapping("policy/parameters.yaml", "parameters", Parameter),
+        "rules": read.every("policy/rules", RuleCard),
+        "jurisdictions": read.mapping("policy/jurisdictions.yaml", "jurisdictions", str),
+        "assets": read.listed("assets.yaml", "assets", Asset),
+        "actions": read.one("actions.yaml", ActionSettings),
+        "training": read.one("training.yaml", TrainingSettings),
+        "serving": read.one("serving.yaml", ServingSettings),
+    }
+    if problems:
+        raise ConfigInvalid(problems)
+    return Settings.model_construct(**found)
+
+
+def load_source(path: Path) -> SourceMapping:
+    """Read one source mapping; a bare name such as `xeducation` means the shipped file of that name."""
+    shipped = DEFAULTS / "sources" / f"{path.name}.yaml"
+    target = shipped if not path.exists() and path.suffix == "" and shipped.exists() else path
+    problems: list[Problem] = []
+    found = _Reader(target.parent, problems).one(target.name, SourceMapping)
+    if problems or found is None:
+        raise ConfigInvalid(problems)
+    return found
+
+
+class _Reader:
+    """Reads files below a root and collects problems instead of stopping at the first."""
+
+    def __init__(self, root: Path, problems: list[Problem]) -> None:
+        self.root, self.problems = root, problems
+
+    def one(self, name: str, model: type[T]) -> T | None:
+        raw = self._yaml(self.root / name)
+        return None if raw is None else self._validated(name, raw, model, ())
+
+    def mapping(self, name: str, key: str, model: type[T]) -> dict[str, T]:
+        raw = self._yaml(self.root / name) or {}
+        entries = raw.get(key, {}) if isinstance(raw, dict) else {}
+        if not isinstance(raw, dict) or set(raw) != {key} or not isinstance(entries, dict):
+            self.problems.append(Problem(name, key, f"expected one top-level mapping named {key}"))
+            return {}
+        pairs = ((str(k), self._validated(name, v, model, (key, str(k)))) for k, v in entries.items())
+        return {k: v for k, v in pairs if v is not None}
+
+    def listed(self, name: str, key: str, model: type[T]) -> tuple[T, ...]:
+        raw = self._yaml(self.root / name) or {}
+        if not isinstance(raw, dict) or set(raw) != {key} or not isinstance(raw.get(key), list):
+            self.problems.append(Problem(name, key, f"expected one top-level list named {key}"))
+            return ()
+        return self._each(name, raw[key], model, key)
+
+    def every(self, folder: str, model: type[T]) -> tuple[T, ...]:
+        """Every file of a folder; each holds one entry or a list of entries. Ids must be unique over all files."""
+        entries: list[T] = []
+        first_seen: dict[str, str] = {}
+        for path in sorted((self.root / folder).glob("*.yaml")):
+            name = str(path.relative_to(self.root))
+            raw = self._yaml(path)
+            if raw is None:
+                continue
+            for entry in self._each(name, raw if isinstance(raw, list) else [raw], model, ""):
+                identity = str(getattr(entry, "id", ""))
+                if identity in first_seen:
+                    self.problems.append(Problem(name, identity, f"id already used in {first_seen[identity]}"))
+                first_seen[identity] = name
+                entries.append(entry)
+        if not first_seen:
+            self.problems.append(Problem(folder, "", "expected at least one YAML file"))
+        return tuple(entries)
+
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        found: dict[str, Vocabulary] = {}
+        for path in sorted((self.root / "vocabularies").glob("*.yaml")):
+            name = str(path.relative_to(self.root))
+            raw = self._yaml(path)
+            shape = TypeAdapter(dict[str, dict[str, list[str]]])
+            for vocabulary, values in (self._validated(name, raw, shape, ()) or {}).items():
+                if vocabulary in found:
+                    self.problems.append(Problem(name, vocabulary, "vocabulary declared twice"))
+                try:
+                    found[vocabulary] = Vocabulary.of(vocabulary, values)
+                except ValueError as error:
+                    self.problems.append(Problem(name, vocabulary, str(error)))
+        return found
+
+    def _each(self, name: str, raw: list[Any], model: type[T], key: str) -> tuple[T, ...]:
+        checked = (self._validated(name, entry, model, _place(key, index, entry)) for index, entry in enumerate(raw))
+        return tuple(entry for entry in checked if entry is not None)
+
+    def _validated(self, name: str, raw: Any, model: Any, place: tuple[str, ...]) -> Any:
+        adapter = model if isinstance(model, TypeAdapter) else TypeAdapter(model)
+        try:
+            return adapter.validate_python(raw)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False, include_input=False, include_context=False):
+                key = ".".join((*place, *(str(part) for part in detail["loc"])))
+                self.problems.append(Problem(name, key, detail["msg"]))
+            return None
+
+    def _yaml(self, path: Path) -> Any:
+        name = str(path.relative_to(self.root))
+        if not path.is_file():
+            self.problems.append(Problem(name, "", "expected this file"))
+            return None
+        if path.stat().st_size > MAX_YAML_BYTES:
+            self.problems.append(Problem(name, "", f"expected at most {MAX_YAML_BYTES} bytes"))
+            return None
+        try:
+            return yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"line {mark.line + 1}" if mark else ""
+            self.problems.append(Problem(name, where, getattr(error, "problem", None) or "expected readable YAML"))
+            return None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML without anchors (no alias bombs) and without duplicate keys."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _place(key: str, index: int, entry: Any) -> tuple[str, ...]:
+    identity = entry.get("id") or entry.get("asset_id") if isinstance(entry, dict) else None
+    return tuple(part for part in (key, str(identity or index)) if part)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Section):
+        return value.model_dump(mode="json")
+    if isinstance(value, Vocabulary):
+        return {"values": value.values, "codes": dict(value.codes)}
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return value

@@ -1,0 +1,40 @@
+"""How readiness is trained: target, horizon, snapshots, splits, boosters, bands."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from configs.section import Section
+
+
+class Boosting(Section):
+    """Shape of the boosters; shallow and short so that exact drivers stay cheap."""
+
+    rounds: int = Field(ge=1, le=1000)
+    leaves: int = Field(ge=2, le=16)
+    depth: int = Field(ge=1, le=5)
+    learning_rate: float = Field(gt=0, le=1)
+    min_leaf: int = Field(ge=1)
+    l2: float = Field(ge=0)
+    early_stopping: int = 30
+    feature_fraction: float = Field(gt=0, le=1, default=0.8)
+
+
+class TrainingSettings(Section):
+    """Everything `leadwell train` needs besides data."""
+
+    target_kinds: tuple[str, ...]
+    horizon_days: int = Field(ge=1)
+    snapshots: int = Field(ge=1)
+    snapshot_every_days: int = Field(ge=1)
+    folds: int = Field(ge=2)
+    holdout_share: float = Field(gt=0, lt=1)
+    pooled: Boosting
+    segment: Boosting
+    segment_min_rows: int
+    shrinkage_rows: float
+    bands: dict[str, float]
+    max_interval_width: float
+    min_known_share: float
+    seed: int = 7
+    threads: int = 2

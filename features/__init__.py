@@ -1,0 +1,1 @@
+"""Records in; features, facts and evaluated conditions out."""

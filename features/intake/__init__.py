@@ -1,0 +1,1 @@
+"""Files and databases in; encoded tables and a list of rejected rows out."""

@@ -1,0 +1,255 @@
+"""What one row of each table is: the single declaration that intake, the API and the sample share.
+
+A `Struct` here is strict: unknown fields are refused, an instant must carry a zone, numbers are finite.
+`Coded(...)` fields hold text that the named vocabulary maps to a code; a value outside the vocabulary is unknown.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+
+def _coded(vocabulary: str) -> Any:
+    return Meta(max_length=200, extra={"vocabulary": vocabulary})
+
+
+Id = Annotated[str, Meta(min_length=1, max_length=64)]
+Text = Annotated[str, Meta(max_length=200)]
+Instant = Annotated[datetime, Meta(tz=True)]
+Amount = Annotated[float, Meta(ge=-1e15, le=1e15)]
+
+Audience = Annotated[str, _coded("audience")]
+Role = Annotated[str, _coded("role")]
+Specialty = Annotated[str, _coded("specialty")]
+Subspecialty = Annotated[str, _coded("subspecialty")]
+Department = Annotated[str, _coded("department")]
+TreatmentRole = Annotated[str, _coded("treatment_role")]
+Influence = Annotated[str, _coded("influence")]
+CancerType = Annotated[str, _coded("cancer_type")]
+DiseaseStage = Annotated[str, _coded("disease_stage")]
+ConditionFocus = Annotated[str, _coded("condition_focus")]
+ReferralSource = Annotated[str, _coded("referral_source")]
+LeadSource = Annotated[str, _coded("lead_source")]
+Lifecycle = Annotated[str, _coded("lifecycle")]
+Country = Annotated[str, _coded("country")]
+Language = Annotated[str, _coded("language")]
+Product = Annotated[str, _coded("product")]
+Channel = Annotated[str, _coded("channel")]
+OrganizationType = Annotated[str, _coded("organization_type")]
+CareSetting = Annotated[str, _coded("care_setting")]
+Size = Annotated[str, _coded("size")]
+Level = Annotated[str, _coded("level")]
+IntegrationNeed = Annotated[str, _coded("integration_need")]
+ProcurementPath = Annotated[str, _coded("procurement_path")]
+ComplianceExpectation = Annotated[str, _coded("compliance_expectation")]
+AccountKind = Annotated[str, _coded("account_kind")]
+EventKind = Annotated[str, _coded("event_kind")]
+Topic = Annotated[str, _coded("topic")]
+Depth = Annotated[str, _coded("depth")]
+EventChannel = Annotated[str, _coded("event_channel")]
+Intent = Annotated[str, _coded("intent")]
+ConsentStatus = Annotated[str, _coded("consent_status")]
+ConsentKind = Annotated[str, _coded("consent_kind")]
+Purpose = Annotated[str, _coded("purpose")]
+SuppressionReason = Annotated[str, _coded("suppression_reason")]
+SuppressionScope = Annotated[str, _coded("suppression_scope")]
+CaseKind = Annotated[str, _coded("case_kind")]
+OutcomeKind = Annotated[str, _coded("outcome_kind")]
+MembershipStatus = Annotated[str, _coded("membership_status")]
+
+
+class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of every row: strict fields only."""
+
+
+class Lead(Record, frozen=True, kw_only=True):
+    """A person we may want to contact, as known at `recorded_at`. No name, e-mail or phone is needed or taken."""
+
+    lead_id: Id
+    recorded_at: Instant | None = None
+    account_id: Id | None = None
+    audience: Audience | None = None
+    title: Text | None = None
+    specialty: Specialty | None = None
+    subspecialty: Subspecialty | None = None
+    role: Role | None = None
+    treatment_role: TreatmentRole | None = None
+    influence: Influence | None = None
+    department: Department | None = None
+    cancer_type: CancerType | None = None
+    disease_stage: DiseaseStage | None = None
+    adult: bool | None = None
+    verified_hcp: bool | None = None
+    mail_domain: Text | None = None
+    preferred_channel: Channel | None = None
+    country: Country | None = None
+    region: Text | None = None
+    language: Language | None = None
+    territory: Text | None = None
+    source: LeadSource | None = None
+    referral_source: ReferralSource | None = None
+    product_interest: Product | None = None
+    condition_focus: ConditionFocus | None = None
+    lifecycle: Lifecycle | None = None
+    created_at: Instant | None = None
+    verified_at: Instant | None = None
+    attributes: dict[str, str | float | bool | None] | None = None
+
+
+class Account(Record, frozen=True, kw_only=True):
+    """A site, or the system that owns sites."""
+
+    account_id: Id
+    recorded_at: Instant | None = None
+    parent_account_id: Id | None = None
+    kind: AccountKind | None = None
+    organization_type: OrganizationType | None = None
+    care_setting: CareSetting | None = None
+    size: Size | None = None
+    specialty: Specialty | None = None
+    procedure_volume: Level | None = None
+    throughput: Level | None = None
+    integration_need: IntegrationNeed | None = None
+    procurement_path: ProcurementPath | None = None
+    compliance_expectation: ComplianceExpectation | None = None
+    vendor_ecosystem: Text | None = None
+    country: Country | None = None
+    region: Text | None = None
+    verified_at: Instant | None = None
+
+
+class Event(Record, frozen=True, kw_only=True):
+    """Something a lead did: when it happened and when we learned of it."""
+
+    event_id: Id
+    lead_id: Id
+    occurred_at: Instant
+    recorded_at: Instant
+    account_id: Id | None = None
+    kind: EventKind | None = None
+    topic: Topic | None = None
+    depth: Depth | None = None
+    channel: EventChannel | None = None
+    asset_id: Id | None = None
+    campaign_id: Id | None = None
+    product: Product | None = None
+    message_id: Id | None = None
+    source: Text | None = None
+
+
+class Touch(Record, frozen=True, kw_only=True):
+    """Something we did: what frequency caps count."""
+
+    touch_id: Id
+    lead_id: Id
+    sent_at: Instant
+    recorded_at: Instant | None = None
+    channel: Channel | None = None
+    intent: Intent | None = None
+    asset_id: Id | None = None
+    campaign_id: Id | None = None
+
+
+class Consent(Record, frozen=True, kw_only=True):
+    """Permission given or withdrawn for a channel and purpose. `kind` says what an implied consent rests on."""
+
+    lead_id: Id
+    captured_at: Instant
+    recorded_at: Instant | None = None
+    channel: Channel | None = None
+    purpose: Purpose | None = None
+    product: Product | None = None
+    status: ConsentStatus | None = None
+    kind: ConsentKind | None = None
+    proof: Text | None = None
+    jurisdiction: Text | None = None
+    expires_at: Instant | None = None
+
+
+class Suppression(Record, frozen=True, kw_only=True):
+    """A hard stop for a lead or an account on one channel, or on all when `channel` is absent."""
+
+    since_at: Instant
+    recorded_at: Instant | None = None
+    lead_id: Id | None = None
+    account_id: Id | None = None
+    channel: Channel | None = None
+    scope: SuppressionScope | None = None
+    reason: SuppressionReason | None = None
+    until_at: Instant | None = None
+
+
+class Case(Record, frozen=True, kw_only=True):
+    """An open matter with a lead: meeting, off-label question, adverse event, complaint."""
+
+    case_id: Id
+    lead_id: Id
+    opened_at: Instant
+    recorded_at: Instant | None = None
+    kind: CaseKind | None = None
+    product: Product | None = None
+    closed_at: Instant | None = None
+
+
+class PriorMembership(Record, frozen=True, kw_only=True):
+    """A membership that was true before; what entry, exit and dwell are folded over."""
+
+    lead_id: Id
+    segment_id: Id
+    version: int
+    entered_at: Instant
+    status: MembershipStatus | None = None
+
+
+class Colleague(Record, frozen=True, kw_only=True):
+    """Summary of another lead at the same account: what the account roll-up needs of it, and no more."""
+
+    lead_id: Id
+    role: Role | None = None
+    influence: Influence | None = None
+    event_count_90d: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    demo_request_count_90d: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    days_since_last_event: Annotated[int, Meta(ge=0, le=36_500)] | None = None
+
+
+class Outcome(Record, frozen=True, kw_only=True):
+    """What came of it: the source of labels."""
+
+    lead_id: Id
+    kind: OutcomeKind
+    occurred_at: Instant
+    recorded_at: Instant | None = None
+    value: Amount | None = None
+    reason: Text | None = None
+    feedback: Text | None = None
+
+
+class Campaign(Record, frozen=True, kw_only=True):
+    """A campaign: which segments it selects, its goal and its spend."""
+
+    campaign_id: Id
+    name: Text | None = None
+    channel: Channel | None = None
+    product: Product | None = None
+    segment_ids: list[Id] | None = None
+    goal: Text | None = None
+    spend: Amount | None = None
+    started_on: Text | None = None
+    ended_on: Text | None = None
+
+
+TABLES: dict[str, type[Record]] = {
+    "leads": Lead,
+    "accounts": Account,
+    "events": Event,
+    "touches": Touch,
+    "consents": Consent,
+    "suppressions": Suppression,
+    "cases": Case,
+    "memberships": PriorMembership,
+    "outcomes": Outcome,
+    "campaigns": Campaign,
+}

@@ -1,0 +1,1 @@
+"""From tables to a bundle: sample world, dataset, training, evaluation, tracking."""
