@@ -1,0 +1,61 @@
+"""Campaigns and content of the sample world."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+from numpy.random import Generator
+
+from configs.content import Asset
+from training.sample_columns import chosen
+from training.sample_people import CHANNELS, PRODUCTS
+from training.sample_personas import SEGMENTS
+from training.sample_touches import CAMPAIGNS, campaign_ids
+
+GOALS = ("awareness", "demo requests", "meetings", "education")
+LISTED = ("audiences", "markets", "channels", "stages", "segment_ids")
+APPROVAL = ("by", "on", "expires_on", "reference")
+
+
+def campaign_columns(rng: Generator, as_of: date) -> dict[str, pa.Array]:
+    """Rows for campaigns.parquet."""
+    number = np.arange(CAMPAIGNS)
+    started = [as_of - timedelta(days=int(days)) for days in rng.integers(60, 400, CAMPAIGNS)]
+    lasting = rng.integers(30, 200, CAMPAIGNS)
+    return {
+        "campaign_id": campaign_ids(),
+        "name": pa.array([f"Campaign {n + 1}" for n in number]),
+        "channel": chosen(CHANNELS, number % len(CHANNELS)),
+        "product": chosen(PRODUCTS, number % len(PRODUCTS)),
+        "segment_ids": pa.array([[SEGMENTS[n % len(SEGMENTS)]] for n in number], pa.list_(pa.string())),
+        "goal": chosen(GOALS, number % len(GOALS)),
+        "spend": pa.array(np.round(np.exp(rng.normal(9, 0.7, CAMPAIGNS)), 2)),
+        "started_on": pa.array([day.isoformat() for day in started]),
+        "ended_on": pa.array(
+            [(day + timedelta(days=int(n))).isoformat() for day, n in zip(started, lasting, strict=True)]
+        ),
+    }
+
+
+def asset_columns(assets: Sequence[Asset]) -> dict[str, pa.Array]:
+    """Rows for assets.parquet: the inventory as configured, its approval as columns `approval_*`."""
+    rows = [asset.model_dump(mode="json") for asset in assets]
+    columns: dict[str, pa.Array] = {}
+    for name in Asset.model_fields:
+        if name == "approval":
+            for part in APPROVAL:
+                values = [(row["approval"] or {}).get(part) for row in rows]
+                columns[f"approval_{part}"] = pa.array(values, pa.string())
+            continue
+        kind = (
+            pa.list_(pa.string())
+            if name in LISTED
+            else pa.bool_()
+            if name in ("prescription", "withdrawn")
+            else pa.string()
+        )
+        columns[name] = pa.array([row[name] for row in rows], kind)
+    return columns
