@@ -25,7 +25,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, name: str, values: Mapping[str, Iterable[str]]) -> Vocabulary:
-        """Build from value -> synonyms; raises ValueError when one spelling would mean two values or values exceed 250."""
+        """Build from value -> synonyms; ValueError if a spelling means two values, or there are over 250 values."""
         if len(values) > 250:
             raise ValueError(f"{name}: {len(values)} values, at most 250 fit a code")
         codes: dict[str, int] = {}

@@ -201,6 +201,7 @@ class PriorMembership(Record, frozen=True, kw_only=True):
     segment_id: Id
     version: int
     entered_at: Instant
+    left_at: Instant | None = None
     status: MembershipStatus | None = None
 
 

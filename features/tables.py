@@ -15,11 +15,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Columns = Mapping[str, NDArray[Any]]
+from features.columns import (
+    MICROSECONDS_A_DAY,
+    UNKNOWN_INSTANT,
+    Columns,
+    SortedEvents,
+    all_by,
+    available_threads,
+    each_once_in_order,
+    exact,
+    packed,
+    unknown_like,
+)
 
-UNKNOWN_INSTANT = np.iinfo(np.int64).min
+__all__ = [
+    "MICROSECONDS_A_DAY",
+    "NO",
+    "UNKNOWN_INSTANT",
+    "YES",
+    "Columns",
+    "Known",
+    "Tables",
+    "day_of",
+    "known_at",
+    "microseconds",
+]
+
 NO, YES = 1, 2
-MICROSECONDS_A_DAY = 86_400_000_000
 
 
 def microseconds(instant: datetime) -> int:
@@ -61,3 +83,143 @@ class Tables:
     attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     suppressions_complete_as_of: int = UNKNOWN_INSTANT
     segment_ids: NDArray[np.object_] = field(default_factory=lambda: np.empty(0, dtype=object))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was known at `as_of`: the latest version of every lead and account, and nothing later in any table.
+
+    `leads` and `accounts` have one row per id; `present` says which leads had a version recorded by then.
+    Event rows of lead `i` are `event_words[event_starts[i]:event_starts[i + 1]]`: one word packs an event's age in
+    days and its codes. `events` gives the same rows column by column, gathered when asked for.
+    An empty mapping stays empty: the table was not supplied, so what it would say is unknown.
+    """
+
+    as_of: datetime
+    as_of_us: int
+    as_of_day: int
+    lead_ids: NDArray[np.object_]
+    account_ids: NDArray[np.object_]
+    asset_ids: NDArray[np.object_]
+    segment_ids: NDArray[np.object_]
+    present: NDArray[np.bool_]
+    leads: Columns
+    accounts: Columns
+    events: Columns
+    event_starts: NDArray[np.int64]
+    event_words: NDArray[np.uint64]
+    newest_event_at: NDArray[np.int64]
+    touches: Columns
+    consents: Columns
+    suppressions: Columns
+    cases: Columns
+    memberships: Columns
+    colleagues: Columns | None
+    attributes: Mapping[str, NDArray[Any]]
+    suppressions_complete_as_of: int
+
+
+def known_at(tables: Tables, as_of: datetime, *, threads: int | None = None) -> Known:
+    """Drop everything recorded or happening after `as_of`; the only place that filters time.
+
+    INVARIANT: rows recorded after `as_of` change nothing, and neither does the order of rows.
+    """
+    cut = microseconds(as_of)
+    n = len(tables.lead_ids)
+    leads, present = _latest(tables.leads, "lead", n, cut)
+    accounts, _ = _latest(tables.accounts, "account", len(tables.account_ids), cut)
+    events = SortedEvents(tables.events, n, cut)
+    starts, words, newest = packed(tables.events, n, cut, threads or available_threads())
+    complete = tables.suppressions_complete_as_of
+    return Known(
+        as_of=as_of,
+        as_of_us=cut,
+        as_of_day=cut // MICROSECONDS_A_DAY,
+        lead_ids=tables.lead_ids,
+        account_ids=tables.account_ids,
+        asset_ids=tables.asset_ids,
+        segment_ids=tables.segment_ids,
+        present=present,
+        leads=leads,
+        accounts=accounts,
+        events=events if tables.events else {},
+        event_starts=starts,
+        event_words=words,
+        newest_event_at=newest,
+        touches=_until(tables.touches, "sent_at", cut),
+        consents=_until(tables.consents, "captured_at", cut),
+        suppressions=_until(tables.suppressions, "since_at", cut),
+        cases=_closed_later_is_open(_until(tables.cases, "opened_at", cut), cut),
+        memberships=_until(tables.memberships, "entered_at", cut),
+        colleagues=tables.colleagues,
+        attributes=tables.attributes,
+        suppressions_complete_as_of=complete,
+    )
+
+
+def _until(columns: Columns, own: str, cut: int) -> Columns:
+    """Rows whose own time and record time are not after the cut; the same object where that is all of them."""
+    size = len(columns[own]) if own in columns else 0
+    if size == 0:
+        return columns
+    happened = exact(columns, own, np.int64, size)
+    recorded = exact(columns, "recorded_at", np.int64, size)
+    if all_by(happened, recorded, cut):
+        return columns
+    kept = np.flatnonzero((happened <= cut) & (recorded <= cut))
+    return {name: column[kept] for name, column in columns.items()}
+
+
+def _closed_later_is_open(cases: Columns, cut: int) -> Columns:
+    """The latest version of every case, open again where it closed only after the cut."""
+    numbers, recorded = cases.get("case"), cases.get("recorded_at")
+    if numbers is not None and recorded is not None and len(numbers) > 1 and len(np.unique(numbers)) < len(numbers):
+        keys = _content_keys(cases, np.arange(len(numbers)))
+        order = np.lexsort((*keys, recorded, numbers))
+        last = np.append(numbers[order][1:] != numbers[order][:-1], True)
+        cases = {name: column[order[last]] for name, column in cases.items()}
+    closed = cases.get("closed_at")
+    if closed is None or len(closed) == 0 or int(closed.max()) <= cut:
+        return cases
+    return {**cases, "closed_at": np.where(closed > cut, UNKNOWN_INSTANT, closed)}
+
+
+def _latest(columns: Columns, key: str, n: int, cut: int) -> tuple[Columns, NDArray[np.bool_]]:
+    """One row per id: its latest version by the cut, unknown in every column where it has none."""
+    if not columns:
+        return columns, np.zeros(n, dtype=np.bool_)
+    size = len(columns[key])
+    rows = exact(columns, key, np.int32, size)
+    recorded = exact(columns, "recorded_at", np.int64, size)
+    created = exact(columns, "created_at", np.int64, size)
+    if size == n and each_once_in_order(rows) and all_by(created, recorded, cut):
+        return columns, np.ones(n, dtype=np.bool_)
+    kept = np.flatnonzero((recorded <= cut) & (created <= cut) & (rows >= 0) & (rows < n))
+    order = kept[np.lexsort((recorded[kept], rows[kept]))]
+    if _has_ties(rows[order], recorded[order]):
+        order = kept[np.lexsort((*_content_keys(columns, kept), recorded[kept], rows[kept]))]
+    chosen = np.full(n, -1, dtype=np.int64)
+    chosen[rows[order]] = order  # the last assignment of an id wins, which is its latest version
+    present = chosen >= 0
+    found: dict[str, NDArray[Any]] = {}
+    for name, column in columns.items():
+        values = np.full(n, unknown_like(column.dtype), dtype=column.dtype)
+        values[present] = column[chosen[present]]
+        found[name] = values
+    found[key] = np.arange(n, dtype=np.int32)
+    return found, present
+
+
+def _has_ties(rows: NDArray[Any], recorded: NDArray[Any]) -> bool:
+    return bool(np.any((rows[1:] == rows[:-1]) & (recorded[1:] == recorded[:-1])))
+
+
+def _content_keys(columns: Columns, kept: NDArray[Any]) -> list[NDArray[Any]]:
+    """Sort keys from the content itself: versions recorded at one instant are told apart whatever their order."""
+    keys = []
+    for name in sorted(columns):
+        column = columns[name][kept]
+        if column.dtype == object:
+            column = np.unique([repr(value) for value in column], return_inverse=True)[1]
+        keys.append(column)
+    return keys

@@ -1,0 +1,313 @@
+"""The total fact builder: everything rules, segments and points may ask about a lead, as codes.
+
+It never raises on data. What is absent, cannot be read, lies outside its vocabulary or is older than its maximum age is
+unknown. Engagement facts are the same measures that features are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from configs.cards import FactDeclaration
+from configs.settings import Settings
+from features import consent, standing
+from features.account import ROLL_UP
+from features.columns import exact
+from features.engagement import EngagementPlan
+from features.fit import account_codes, code_block
+from features.inventory import ASSET_FACTS, MATCHES, REPEATED, SEGMENT_MATCH, Inventory, match
+from features.pipeline import Signals, signals_of
+from features.standing import NEVER_DAYS
+from features.tables import MICROSECONDS_A_DAY, NO, UNKNOWN_INSTANT, YES, Known
+
+# Facts that are a field of the lead, and of its account.
+_LEAD_FIELDS = {
+    "audience": "audience",
+    "role": "role",
+    "specialty": "specialty",
+    "subspecialty": "subspecialty",
+    "treatment_role": "treatment_role",
+    "influence": "influence",
+    "cancer_type": "cancer_type",
+    "disease_stage": "disease_stage",
+    "lifecycle": "lifecycle",
+    "product_interest": "product_interest",
+    "condition_focus": "condition_focus",
+    "referral_source": "referral_source",
+    "lead_source": "source",
+    "preferred_channel": "preferred_channel",
+    "verified_hcp": "verified_hcp",
+    "adult": "adult",
+    "jurisdiction": "country",
+}
+_ACCOUNT_FIELDS = {
+    "organization_type": "organization_type",
+    "care_setting": "care_setting",
+    "account_kind": "kind",
+    "account_specialty": "specialty",
+    "size": "size",
+    "procedure_volume": "procedure_volume",
+    "throughput": "throughput",
+    "integration_need": "integration_need",
+    "procurement_path": "procurement_path",
+    "compliance_expectation": "compliance_expectation",
+    "parent_organization_type": "organization_type",
+}
+_DAYS = ("days_since_last_event", "days_since_verified", "days_since_meeting", "touches_7d", "touches_30d")
+_STANDING = (*standing.CASES, *standing.LEAD_STOPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Facts of `n` leads over `assets` and channels as code arrays that broadcast to (n, assets, channels).
+
+    A fact per lead has shape (n, 1, 1), per channel (n, 1, C), per asset (1, A, 1), per lead and asset (n, A, 1), per
+    asset and channel (1, A, C). The last asset is the pseudo asset `none`.
+    """
+
+    n: int
+    assets: tuple[str, ...]
+    columns: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class FactBuilder:
+    """What building facts needs of the settings, resolved to codes once."""
+
+    plan: EngagementPlan
+    decision_maker: int
+    consent: consent.ConsentCodes
+    standing: standing.StandingCodes
+    counts: tuple[str, ...]
+    number_names: tuple[str, ...]
+    count_rows: NDArray[np.int64]
+    lead_sizes: NDArray[np.uint8]
+    account_sizes: NDArray[np.uint8]
+    jurisdiction_of: NDArray[np.uint8]
+    jurisdiction_max_age_days: int
+    feed_max_age_days: int
+    unbuilt: Mapping[str, NDArray[Any]]
+
+    @classmethod
+    def of(cls, settings: Settings) -> FactBuilder:
+        """Resolve the settings."""
+        vocabularies, facts = settings.vocabularies, settings.facts
+        plan = EngagementPlan.of(settings.features, vocabularies)
+        counts = tuple(name for name in plan.names if "_count_" in name)
+        jurisdiction_of = np.zeros(256, dtype=np.uint8)
+        for country, jurisdiction in settings.jurisdictions.items():
+            jurisdiction_of[vocabularies["country"].code(country)] = vocabularies["jurisdiction"].code(jurisdiction)
+        jurisdiction_of[0] = 0
+        age = facts["jurisdiction"].max_age_days if "jurisdiction" in facts else None
+        feed = facts["opt_out"].max_age_days if "opt_out" in facts else None
+        built = {*counts, *_built_names()}
+        channels = len(vocabularies["channel"].values)
+        return cls(
+            plan=plan,
+            decision_maker=vocabularies["influence"].code("decision_maker"),
+            consent=consent.ConsentCodes.of(vocabularies),
+            standing=standing.StandingCodes.of(vocabularies),
+            counts=counts,
+            number_names=(*counts, *_DAYS, *ROLL_UP),
+            count_rows=np.array([plan.row[name] for name in counts], dtype=np.int64),
+            lead_sizes=np.array(
+                [
+                    len(vocabularies["country"].values) if name == "jurisdiction" else _size(facts, name)
+                    for name in _LEAD_FIELDS
+                ],
+                dtype=np.uint8,
+            ),
+            account_sizes=np.array([_size(facts, name) for name in _ACCOUNT_FIELDS], dtype=np.uint8),
+            jurisdiction_of=jurisdiction_of,
+            jurisdiction_max_age_days=NEVER_DAYS if age is None else age,
+            feed_max_age_days=1 if feed is None else feed,
+            unbuilt={name: _unknown(fact, channels) for name, fact in facts.items() if name not in built},
+        )
+
+
+def facts_of(known: Known, builder: FactBuilder, inventory: Inventory, signals: Signals | None = None) -> Facts:
+    """Every declared fact of every lead. `asset_segment_match` stays unknown until `with_memberships`."""
+    n, assets = len(known.lead_ids), len(inventory.ids)
+    if signals is None or (signals.measures.plan is not builder.plan and signals.measures.plan.key != builder.plan.key):
+        signals = signals_of(known, builder.plan, builder.decision_maker)
+    columns: dict[str, NDArray[Any]] = dict(builder.unbuilt)
+    lead = _lead_codes(known, builder)
+    account = _account_codes(known, builder)
+    found_cases, days_since_meeting = standing.cases(known, builder.standing)
+    channel_stops, lead_stops = standing.stops(known, builder.standing, builder.feed_max_age_days)
+    consents, consent_days = consent.resolve(known, builder.consent)
+    matches = np.zeros((len(MATCHES), n, assets), dtype=np.uint8)
+    places = inventory.places_of(known.asset_ids)
+    touches, channel_touches = standing.touches(known, builder.standing, places, matches[REPEATED])
+    open_case = found_cases[3]
+    _either(open_case, lead_stops[3])
+    match(
+        lead[0],
+        lead[16],
+        np.concatenate((lead[10:11], lead[2:3], account[3:4], lead[6:7])),
+        inventory.look_up,
+        inventory.products,
+        found_cases[1],
+        standing.off_label_products(known, builder.standing),
+        matches,
+    )
+    numbers = _numbers(known, builder, signals, days_since_meeting, touches)
+    columns.update(zip(_LEAD_FIELDS, lead[:, :, None, None], strict=True))
+    columns.update(zip(_ACCOUNT_FIELDS, account[:, :, None, None], strict=True))
+    columns.update(zip(builder.number_names, numbers[:, :, None, None], strict=True))
+    columns.update(zip(standing.CASES, found_cases[:, :, None, None], strict=True))
+    columns.update(zip(standing.LEAD_STOPS, lead_stops[:, :, None, None], strict=True))
+    columns.update(zip(standing.CHANNEL_STOPS, channel_stops[:, :, None, :], strict=True))
+    columns.update(zip(consent.CODES, consents[:, :, None, :], strict=True))
+    columns["consent_days"] = consent_days[:, None, :]
+    columns["channel_touches_7d"] = channel_touches[:, None, :]
+    columns.update(zip(ASSET_FACTS, inventory.facts_on(known.as_of_day)[:, None, :, None], strict=True))
+    columns["asset_channel_match"] = inventory.channels[None]
+    columns.update(zip(MATCHES, matches[:, :, :, None], strict=True))
+    return Facts(n, inventory.ids, columns)
+
+
+def with_memberships(
+    facts: Facts, inventory: Inventory, member: NDArray[np.bool_], segment_ids: Sequence[str]
+) -> Facts:
+    """The same facts, with `asset_segment_match` told from memberships (lead by segment)."""
+    found = inventory.segment_match(member, segment_ids)
+    return Facts(facts.n, facts.assets, {**facts.columns, MATCHES[SEGMENT_MATCH]: found[:, :, None]})
+
+
+def _built_names() -> tuple[str, ...]:
+    return (
+        *_LEAD_FIELDS,
+        *_ACCOUNT_FIELDS,
+        *_DAYS,
+        *ROLL_UP,
+        *_STANDING,
+        *standing.CHANNEL_STOPS,
+        *consent.CODES,
+        "consent_days",
+        "channel_touches_7d",
+        *ASSET_FACTS,
+        "asset_channel_match",
+        *MATCHES,
+    )
+
+
+def _size(facts: Mapping[str, FactDeclaration], name: str) -> int:
+    return len(facts[name].values) if name in facts else 250
+
+
+def _unknown(fact: FactDeclaration, channels: int) -> NDArray[Any]:
+    """An all-unknown array that broadcasts wherever the fact may be used."""
+    shape = (1, 1, channels) if fact.per in ("channel", "asset_channel") else (1, 1, 1)
+    return np.full(shape, -1, dtype=np.int32) if fact.type == "int" else np.zeros(shape, dtype=np.uint8)
+
+
+def _lead_codes(known: Known, builder: FactBuilder) -> NDArray[np.uint8]:
+    """Codes of `_LEAD_FIELDS`; the last one, the country, becomes whose law applies."""
+    n = len(known.lead_ids)
+    block = code_block(known.leads, tuple(_LEAD_FIELDS.values()), n)
+    _within(block, builder.lead_sizes)
+    _apply_law(
+        block[-1],
+        exact(known.leads, "recorded_at", np.int64, n),
+        exact(known.leads, "verified_at", np.int64, n),
+        builder.jurisdiction_of,
+        known.as_of_day,
+        builder.jurisdiction_max_age_days,
+    )
+    return block
+
+
+def _account_codes(known: Known, builder: FactBuilder) -> NDArray[np.uint8]:
+    """Codes of `_ACCOUNT_FIELDS`; the last one is the parent's."""
+    block = account_codes(known, tuple(_ACCOUNT_FIELDS.values()))
+    size = len(known.account_ids)
+    if known.accounts and size:
+        _of_parent(
+            exact(known.leads, "account", np.int32, len(known.lead_ids)),
+            exact(known.accounts, "parent", np.int32, size),
+            exact(known.accounts, "organization_type", np.uint8, size),
+            block[-1],
+        )
+    _within(block, builder.account_sizes)
+    return block
+
+
+def _numbers(
+    known: Known,
+    builder: FactBuilder,
+    signals: Signals,
+    days_since_meeting: NDArray[np.int32],
+    touches: NDArray[np.int32],
+) -> NDArray[np.int32]:
+    """Counts, then `_DAYS`, then the roll-up."""
+    n, counts = len(known.lead_ids), len(builder.counts)
+    found = np.empty((counts + len(_DAYS) + len(ROLL_UP), n), dtype=np.int32)
+    np.take(signals.measures.counts, builder.count_rows, axis=0, out=found[:counts])
+    last = found[counts]
+    last[:] = signals.measures.of("days_since_last_event")
+    if signals.measures.supplied:
+        last[last < 0] = NEVER_DAYS
+    _days_since(exact(known.leads, "verified_at", np.int64, n), known.as_of_day, found[counts + 1])
+    found[counts + 2] = days_since_meeting
+    found[counts + 3 : counts + 5] = touches
+    found[counts + 5 :] = signals.roll_up
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _within(block: NDArray[np.uint8], sizes: NDArray[np.uint8]) -> None:
+    """A code outside its vocabulary is unknown."""
+    for row in range(len(sizes)):
+        for i in range(block.shape[1]):
+            if block[row, i] > sizes[row]:
+                block[row, i] = 0
+
+
+@njit(cache=True, nogil=True)
+def _apply_law(
+    country: NDArray[np.uint8],
+    recorded: NDArray[np.int64],
+    verified: NDArray[np.int64],
+    jurisdiction_of: NDArray[np.uint8],
+    today: int,
+    max_age: int,
+) -> None:
+    """Country to jurisdiction; unknown where the record is older than the fact may be. 0: recorded at no known time."""
+    for i in range(len(country)):
+        newest = max(recorded[i], verified[i])
+        stale = newest > 0 and today - newest // MICROSECONDS_A_DAY > max_age
+        country[i] = 0 if stale else jurisdiction_of[country[i]]
+
+
+@njit(cache=True, nogil=True)
+def _of_parent(
+    account: NDArray[np.int32], parent: NDArray[np.int32], kinds: NDArray[np.uint8], found: NDArray[np.uint8]
+) -> None:
+    for i in range(len(account)):
+        a = account[i]
+        above = parent[a] if 0 <= a < len(parent) else np.int32(-1)
+        found[i] = kinds[above] if 0 <= above < len(kinds) else 0
+
+
+@njit(cache=True, nogil=True)
+def _days_since(instants: NDArray[np.int64], today: int, found: NDArray[np.int32]) -> None:
+    for i in range(len(instants)):
+        days = today - instants[i] // MICROSECONDS_A_DAY
+        found[i] = -1 if instants[i] == UNKNOWN_INSTANT or days < 0 else min(days, NEVER_DAYS)
+
+
+@njit(cache=True, nogil=True)
+def _either(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> None:
+    """Kleene's or, into the first."""
+    for i in range(len(first)):
+        if first[i] == YES or second[i] == YES:
+            first[i] = YES
+        elif first[i] != NO or second[i] != NO:
+            first[i] = 0

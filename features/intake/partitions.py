@@ -1,0 +1,133 @@
+"""One pass over the files, encoded rows written once by part, so that each part is read without the others.
+
+The plan needs disk for the encoded rows (about 50 bytes an event) and memory for one part and for DuckDB's limit.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from configs.content import Asset
+from configs.settings import Settings
+from features.intake.scan import readable
+from features.intake.sources import Intake, Reading, complete_as_of
+
+ROWS_AT_ONCE = 1 << 20
+ROWS_A_PART = 3_000_000
+
+
+class Plan:
+    """Files split into parts by root account; `part(i)` reads one part, as `read_tables(partition=(i, count))` does.
+
+    A context manager: leaving it removes its temporary files.
+    """
+
+    def __init__(self, reading: Reading, count: int, folder: Path, complete: int) -> None:
+        self._reading, self._folder, self._complete = reading, folder, complete
+        self.count = count
+        self.lead_counts: NDArray[np.int64] = np.bincount(reading.lead_part, minlength=count)
+
+    def __enter__(self) -> Plan:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files and remove what was written."""
+        self._reading.con.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def write(self, progress: Callable[[str], None] | None = None) -> None:
+        """Encode every table once and write its rows by part."""
+        for table in self._reading.sources:
+            if progress is not None:
+                progress(table)
+            self._split(table)
+
+    def part(self, index: int) -> Intake:
+        """Tables of one part."""
+        raw: dict[str, pa.Table] = {}
+        for table in self._reading.sources:
+            with pa.memory_map(str(self._path(table, index))) as file:
+                raw[table] = pa.ipc.open_stream(file).read_all()
+        return self._reading.assemble(raw, index, self._complete)
+
+    def parts(self) -> Iterator[Intake]:
+        """Every part in turn."""
+        for index in range(self.count):
+            yield self.part(index)
+
+    def _path(self, table: str, index: int) -> Path:
+        return self._folder / f"{table}.{index}.arrows"
+
+    def _split(self, table: str) -> None:
+        with readable(self._reading.sources[table].files[0]):
+            self._write(table)
+
+    def _write(self, table: str) -> None:
+        reader = self._reading.con.sql(self._reading.query(table)).to_arrow_reader(ROWS_AT_ONCE)
+        writers = [pa.ipc.new_stream(str(self._path(table, index)), reader.schema) for index in range(self.count)]
+        try:
+            for batch in reader:
+                part = batch.column("_part").to_numpy()
+                order = np.argsort(part.astype(np.uint16), kind="stable")
+                ends = np.cumsum(np.bincount(part, minlength=self.count))
+                sorted_ = batch.take(pa.array(order)) if self.count > 1 else batch
+                for index, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+                    if end > start:
+                        writers[index].write_batch(sorted_.slice(int(start), int(end - start)))
+        finally:
+            for writer in writers:
+                writer.close()
+
+
+def plan_partitions(
+    files: Mapping[str, Path],
+    settings: Settings,
+    *,
+    assets: Sequence[Asset] = (),
+    count: int | None = None,
+    folder: Path | None = None,
+    as_of: datetime | None = None,
+    suppressions_complete_as_of: datetime | None = None,
+    memory_limit_mb: int | None = 1024,
+    threads: int = 2,
+    progress: Callable[[str], None] | None = None,
+) -> Plan:
+    """Read every file once and split it into parts by root account.
+
+    Args:
+        files: table -> file, folder or pattern, as from `find_files`.
+        settings: the vocabularies are what matters here.
+        assets: the inventory that events and touches refer to.
+        count: how many parts; from the number of rows when absent.
+        folder: where temporary files may be; the system's own place when absent.
+        as_of: whose account a lead and whose child an account was then decides its root; the latest when absent.
+        suppressions_complete_as_of: until when the feed is complete; read from the file's own metadata when absent.
+        memory_limit_mb: for DuckDB.
+        threads: for DuckDB.
+        progress: told the name of each table before it is read.
+    """
+    place = Path(tempfile.mkdtemp(prefix="leadwell-plan-", dir=folder))
+    try:
+        reading = Reading(files, settings, assets=assets, memory_limit_mb=memory_limit_mb, threads=threads, spill=place)
+        size = count or 1 + reading.row_count() // ROWS_A_PART
+        reading.partition(size, as_of)
+        plan = Plan(reading, size, place, complete_as_of(files, suppressions_complete_as_of))
+        plan.write(progress)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    return plan

@@ -1,0 +1,172 @@
+"""Rows of one table set right against each other: rejected with a reason, counted once, made local to a part."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.encode import DTYPES, first_of_each
+from features.intake.scan import FILE_BITS, Source
+from features.layout import Column, Layout
+from features.tables import UNKNOWN_INSTANT, Columns
+
+REJECTS = pa.schema([("file", pa.string()), ("row", pa.int64()), ("column", pa.string()), ("reason", pa.string())])
+SKEW_US = 5 * 60 * 1_000_000
+UNKNOWN_LEAD, UNKNOWN_ACCOUNT = 254, 253
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows of one table. INVARIANT: used + rejected + duplicate = read."""
+
+    read: int
+    used: int
+    rejected: int
+    duplicate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A table after its rows were split into used, rejected and duplicate."""
+
+    columns: dict[str, NDArray[Any]]
+    counts: Counts
+    rejects: pa.Table
+    flagged: dict[str, int]
+
+
+def finish(source: Source, rows: pa.Table, *, first: bool) -> Finished:
+    """Split rows into used, rejected and duplicate; `first` counts what no part owns."""
+    layout = source.layout
+    bad, at = rows["_bad"].to_numpy(), rows["_at"].to_numpy()
+    good = bad == 0
+    columns = {column.name: _array(rows, column, layout) for column in layout.encoded}
+    identity = (
+        rows["event_id" if layout.table == "events" else "touch_id"].to_numpy() if layout.of_kind("identity") else None
+    )
+    if not good.all():
+        columns = {name: column[good] for name, column in columns.items()}
+        identity = identity[good] if identity is not None else None
+    keep, conflict = _without_duplicates(layout, columns, identity)
+    n = len(keep)
+    rejected = [(int(at_), *_reason(source, int(code))) for at_, code in zip(at[~good], bad[~good], strict=True)]
+    if not keep.all():
+        name = next((c.field for c in layout.of_kind("identity")), "recorded_at")
+        rejected += [(int(a), name, "another row with the same key has other content") for a in at[good][conflict]]
+        columns = {key: column[keep] for key, column in columns.items()}
+    mask = (1 << FILE_BITS) - 1
+    listed = [(source.files[a >> FILE_BITS], a & mask, field_, reason) for a, field_, reason in sorted(rejected)]
+    if first:
+        listed += [(source.files[place], row, "", reason) for place, row, reason in source.unreadable]
+    extra = len(source.unreadable) if first else 0
+    counts = Counts(len(bad) + extra, int(keep.sum()), len(listed), n - int(keep.sum()) - int(conflict.sum()))
+    rejects = pa.Table.from_pylist([dict(zip(REJECTS.names, row, strict=True)) for row in listed], schema=REJECTS)
+    flagged = {}
+    if layout.table == "events":
+        late = columns["occurred_at"] - columns["recorded_at"] > SKEW_US
+        flagged["events: occurred more than 5 minutes after they were recorded"] = int(late.sum())
+    return Finished(columns, counts, rejects, flagged)
+
+
+def _reason(source: Source, code: int) -> tuple[str, str]:
+    if code == UNKNOWN_LEAD:
+        return "lead_id", "reference to an unknown lead"
+    if code == UNKNOWN_ACCOUNT:
+        return "account_id", "reference to an unknown account"
+    return source.reasons[code - 1]
+
+
+def _array(rows: pa.Table, column: Column, layout: Layout) -> NDArray[Any]:
+    if column.name not in rows.column_names:
+        return unknown_column(column, rows.num_rows)
+    values = rows[column.name]
+    if column.kind == "text":
+        return objects(values.combine_chunks() if values.num_chunks != 1 else values.chunk(0))
+    found = values.to_numpy()
+    if column.to == "case":
+        found = np.unique(found, return_inverse=True)[1]
+    # Zero-copy views of Arrow memory are read-only; compiled kernels want one kind of array only.
+    return np.array(found, dtype=DTYPES[column.kind])
+
+
+def unknown_column(column: Column, n: int) -> NDArray[Any]:
+    """A column of which nothing is known."""
+    empty: dict[str, Any] = {"instant": UNKNOWN_INSTANT, "number": np.nan, "count": -1, "reference": -1, "text": None}
+    fill = 1 if column.kind == "present" else empty.get(column.kind, 0)
+    return np.full(n, fill, dtype=DTYPES[column.kind])
+
+
+def _without_duplicates(
+    layout: Layout, columns: Columns, identity: NDArray[np.uint64] | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    n = len(next(iter(columns.values()))) if columns else 0
+    keep, conflict = np.ones(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
+    if not layout.identity or n < 2:
+        return keep, conflict
+    key = [columns.get(part, identity) for part in layout.identity]
+    mixed = np.zeros(n, dtype=np.uint64)
+    for part in key:
+        mixed = (mixed ^ part.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)  # type: ignore[union-attr]
+        mixed ^= mixed >> np.uint64(29)
+    ordered = np.sort(mixed)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if len(repeated) == 0:
+        return keep, conflict
+    place = np.minimum(np.searchsorted(repeated, mixed), len(repeated) - 1)
+    rows = np.flatnonzero(repeated[place] == mixed)
+    kept, _, conflicting = first_of_each(
+        [part[rows] for part in key if part is not None], {k: c[rows] for k, c in columns.items()}
+    )
+    keep[rows], conflict[rows] = kept, conflicting
+    return keep, conflict
+
+
+def localized(
+    columns: dict[str, dict[str, NDArray[Any]]], names: tuple[str, ...], mine: NDArray[np.bool_], ids: pa.Array
+) -> pa.Array:
+    """Make references rows of this part; an id of another part that is referred to is appended after its own."""
+    wanted = mine.copy()
+    spots = [(table, name) for table, found in columns.items() for name in names if name in found]
+    for table, name in spots:
+        column = columns[table][name]
+        wanted[column[column >= 0]] = True
+    rows = np.concatenate((np.flatnonzero(mine), np.flatnonzero(wanted & ~mine)))
+    place = np.full(len(mine) + 1, -1, dtype=np.int32)
+    place[rows] = np.arange(len(rows), dtype=np.int32)
+    for table, name in spots:
+        columns[table][name] = place[columns[table][name]]  # -1 reads the last place, which stays -1
+    mine_first: pa.Array = ids.take(pa.array(rows))
+    return mine_first
+
+
+def objects(values: pa.Array) -> NDArray[np.object_]:
+    """Text as an object array; equal texts share one object."""
+    encoded = values.dictionary_encode()
+    distinct = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
+    found: NDArray[np.object_] = distinct[encoded.indices.fill_null(len(distinct) - 1).to_numpy(zero_copy_only=False)]
+    return found
+
+
+def root_of(parent: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The topmost parent of each account; in a circle of parents its smallest row, so that it stays together."""
+    root = np.arange(len(parent), dtype=np.int64)
+    smallest = root.copy()
+    for _ in range(64):
+        above = parent[root]
+        moved = np.where(above >= 0, above, root)
+        if np.array_equal(moved, root):
+            return root
+        root = moved
+        smallest = np.minimum(smallest, root)
+    circular = parent[root] >= 0
+    return np.where(circular, smallest, root)
+
+
+def parts_of(ids: pa.Array, count: int) -> NDArray[np.int32]:
+    """The part each id falls into, the same on every machine and in every run."""
+    return np.array([zlib.crc32(text.encode()) % count for text in ids.to_pylist()], dtype=np.int32)
