@@ -45,7 +45,7 @@ class Asset(Section):
 
 
 class ActionSettings(Section):
-    """How the next best action is chosen: stages by band and depth, verbs, channel order, and queues by case or band."""
+    """How the next best action is chosen: stages by band and depth, verbs, channel order, queues by case or band."""
 
     stages: tuple[str, ...] = Field(min_length=1)
     stage_by_band: dict[str, str]

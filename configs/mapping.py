@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
+from configs.content import Asset
 from configs.section import Section
 
 
@@ -18,19 +20,44 @@ class AttributeColumn(Section):
     known_at: Literal["before_outcome", "after_outcome"]
     group: Literal["fit", "engagement", "account"] = "fit"
     says: str = ""
+    insist: bool = Field(default=False, description="learn from a column that is written after the outcome")
+
+    @model_validator(mode="after")
+    def _not_leaking(self) -> AttributeColumn:
+        # INVARIANT: nothing written after the outcome is learned from unless the user insists in so many words.
+        if self.known_at == "after_outcome" and not self.insist:
+            raise ValueError(
+                f"{self.column} is written after the outcome: move it to after_outcome, or insist with insist: true"
+            )
+        return self
 
 
 class EventFromColumn(Section):
-    """A consent, suppression or case that a column's value stands for."""
+    """A consent, suppression or case that a column's value stands for; for every lead when `column` is absent.
+
+    With `equals`, one of these values stands for the record. With `unless`, everything but these values does, so that a
+    missing or unfamiliar value is read the cautious way.
+    """
 
     table: Literal["consents", "suppressions", "cases"]
     column: str | None = None
     equals: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
     values: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _one_test(self) -> EventFromColumn:
+        if (self.column is None) != (not self.equals and not self.unless) or (self.equals and self.unless):
+            raise ValueError("expected a column with either equals or unless, or none of the three")
+        return self
 
 
 class SourceMapping(Section):
-    """A flat export: its key, its order in time, its outcome, its attributes, and the constants that hold for all."""
+    """A flat export: its key, its order in time, its outcome, its attributes, and the constants that hold for all.
+
+    A constant lead field holds where `fields` gives no value of the lead's own. `complete` names the tables of which
+    this export is the whole truth: no row then means "none" and not "unknown".
+    """
 
     name: str
     says: str
@@ -40,10 +67,51 @@ class SourceMapping(Section):
     as_of: datetime
     outcome: str | None = None
     outcome_true: tuple[str, ...] = ()
+    outcome_false: tuple[str, ...] = ()
     missing: tuple[str, ...] = ("",)
     attributes: tuple[AttributeColumn, ...]
-    ignored: dict[str, str] = {}
-    constants: dict[str, Any] = {}
+    after_outcome: dict[str, str] = Field(default={}, description="column -> why it must not be learned from")
+    ignored: dict[str, str] = Field(default={}, description="column -> why it is left out")
+    constants: dict[str, Any] = Field(default={}, description="canonical lead field -> value")
     records: tuple[EventFromColumn, ...] = ()
-    asset: dict[str, Any] | None = None
+    complete: tuple[Literal["suppressions", "touches", "cases", "consents"], ...] = ()
+    asset: Asset | None = None
     fields: dict[str, str] = Field(default={}, description="canonical lead field -> column")
+    field_values: dict[str, dict[str, tuple[str, ...]]] = Field(
+        default={}, description="canonical lead field -> its value -> spellings in this export"
+    )
+
+    @field_validator("as_of")
+    @classmethod
+    def _zoned(cls, value: datetime) -> datetime:
+        if value.tzinfo is None:
+            raise ValueError("expected an instant with a zone, such as 2026-06-30T00:00:00Z")
+        return value
+
+    @model_validator(mode="after")
+    def _each_column_once(self) -> SourceMapping:
+        learned = [attribute.column for attribute in self.attributes]
+        repeated = sorted({column for column in learned if learned.count(column) > 1})
+        if repeated:
+            raise ValueError(f"attribute {repeated[0]} is listed twice")
+        for column in learned:
+            for place, columns in (("ignored", self.ignored), ("after_outcome", self.after_outcome)):
+                insisted = place == "after_outcome" and any(a.insist for a in self.attributes if a.column == column)
+                if column in columns and not insisted:
+                    raise ValueError(f"{column} is an attribute and in {place}: expected one of the two")
+            if column in (self.lead_id, self.outcome, self.order_by):
+                raise ValueError(f"{column} is a key, the order or the outcome and cannot be an attribute")
+        if self.outcome is not None and not (self.outcome_true and self.outcome_false):
+            raise ValueError("expected outcome_true and outcome_false beside outcome")
+        return self
+
+    def declared(self) -> frozenset[str]:
+        """Every column this mapping says something about."""
+        return frozenset(self._declared())
+
+    def _declared(self) -> Iterator[str]:
+        yield from (self.lead_id, self.order_by, *self.ignored, *self.after_outcome, *self.fields.values())
+        yield from (attribute.column for attribute in self.attributes)
+        yield from (record.column for record in self.records if record.column is not None)
+        if self.outcome is not None:
+            yield self.outcome

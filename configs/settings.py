@@ -12,8 +12,10 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from configs.cards import FactDeclaration, Parameter, RuleCard
+from configs.checks import condition_problems
 from configs.content import ActionSettings, Asset
 from configs.definitions import SegmentDefinition
+from configs.dictionary import fact_dictionary
 from configs.errors import ConfigInvalid, Problem
 from configs.mapping import SourceMapping
 from configs.measures import FeatureSettings
@@ -45,6 +47,7 @@ class Settings(Section):
     actions: ActionSettings
     training: TrainingSettings
     serving: ServingSettings
+    files: Mapping[tuple[str, str], str] = {}
 
     def digest(self, *parts: str) -> str:
         """SHA-256 over the named parts, the same for the same content whatever the file layout."""
@@ -73,9 +76,16 @@ def load_settings(folder: Path | None = None) -> Settings:
         "training": read.one("training.yaml", TrainingSettings),
         "serving": read.one("serving.yaml", ServingSettings),
     }
+    if found["features"] is not None and found["facts"]:
+        try:
+            found["facts"] = fact_dictionary(found["facts"], found["features"], found["vocabularies"])
+        except KeyError as error:
+            problems.append(Problem("policy/facts.yaml", "facts", f"no vocabulary is named {error.args[0]}"))
+        else:
+            problems += condition_problems(found, read.files)
     if problems:
         raise ConfigInvalid(problems)
-    return Settings.model_construct(**found)
+    return Settings.model_construct(**found, files=read.files)
 
 
 def load_source(path: Path) -> SourceMapping:
@@ -94,6 +104,7 @@ class _Reader:
 
     def __init__(self, root: Path, problems: list[Problem]) -> None:
         self.root, self.problems = root, problems
+        self.files: dict[tuple[str, str], str] = {}
 
     def one(self, name: str, model: type[T]) -> T | None:
         raw = self._yaml(self.root / name)
@@ -128,7 +139,7 @@ class _Reader:
                 identity = str(getattr(entry, "id", ""))
                 if identity in first_seen:
                     self.problems.append(Problem(name, identity, f"id already used in {first_seen[identity]}"))
-                first_seen[identity] = name
+                first_seen[identity] = self.files[folder, identity] = name
                 entries.append(entry)
         if not first_seen:
             self.problems.append(Problem(folder, "", "expected at least one YAML file"))
@@ -185,7 +196,7 @@ class _StrictLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "aliases are not allowed", event.start_mark)
         return super().compose_node(parent, index)
 

@@ -1,0 +1,154 @@
+"""The rule book of a date: cards in force, compiled with the parameters of that day, and one hash over all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from configs.cards import RuleCard
+from configs.conditions import And, Condition, Not, parameters_used, parse
+from configs.errors import ConfigInvalid, Problem
+from configs.settings import Settings
+from features.evaluate import FALSE, TRUE, Domain, Normal, as_closure, facts_of_normal, normal_form
+from policy.scalar import Tiers, compile_tiers, tier_of
+
+ENGINE_VERSION = "1"
+MAX_RULES = 63  # bit 63 says EVALUATION_ERROR
+BLOCKING = ("forbid", "reroute", "review", "suppress_until", "limit_content")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A card in force. A block fires where `normal` may hold, a permit counts where `normal` must hold."""
+
+    card: RuleCard
+    condition: Condition
+    normal: Normal
+    facts: tuple[str, ...]
+    channels: tuple[int, ...]
+    tier: str
+
+    @property
+    def id(self) -> str:
+        """Id of the card."""
+        return self.card.id
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Everything `rule` needs. Bit i of a mask is `rules[i]`, `permits[i]` or `score_rules[i]`; each is sorted by id.
+
+    `inputs` are the facts looked at: (fact, what it varies with, kinds of numpy type that may hold its codes).
+    `inventories` remembers what rules that look at assets only said about the last few inventories.
+    """
+
+    on: date
+    channels: tuple[str, ...]
+    domain: Domain
+    rules: tuple[Rule, ...]
+    permits: tuple[Rule, ...]
+    score_rules: tuple[Rule, ...]
+    feature_rules: tuple[Rule, ...]
+    hash: str
+    inputs: tuple[tuple[str, str, str], ...]
+    asset_facts: tuple[str, ...]
+    tiers: Tiers = field(repr=False, compare=False)
+    inventories: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def load(cls, settings: Settings, on: date) -> Book:
+        """Compile the cards in force on a day; raises ConfigInvalid where they do not fit the engine."""
+        domain = Domain.of(settings)
+        channels = settings.vocabularies["channel"].values
+        cards = sorted((card for card in settings.rules if in_force(card, on)), key=lambda card: card.id)
+        compiled = [_compiled(card, settings, domain, on, channels) for card in cards]
+
+        def chosen(*effects: str) -> tuple[Rule, ...]:
+            return tuple(rule for rule in compiled if rule.card.effect in effects)
+
+        rules, permits, score_rules = chosen(*BLOCKING), chosen("permit"), chosen("no_score")
+        problems = [
+            Problem("policy/rules", kind, f"expected at most {MAX_RULES} cards in force, found {len(group)}")
+            for kind, group in (("rules", rules), ("permits", permits), ("no_score", score_rules))
+            if len(group) > MAX_RULES
+        ]
+        problems += [
+            Problem("policy/rules", rule.id, f"a no_score card looks at facts of the lead only, not at {fact}")
+            for rule in score_rules
+            for fact in rule.facts
+            if settings.facts[fact].per != "lead"
+        ]
+        if problems:
+            raise ConfigInvalid(problems)
+        used = tuple(dict.fromkeys(fact for rule in compiled for fact in rule.facts))
+        return cls(
+            on=on,
+            channels=channels,
+            domain=domain,
+            rules=rules,
+            permits=permits,
+            score_rules=score_rules,
+            feature_rules=chosen("drop_feature", "mask"),
+            inputs=tuple((fact, settings.facts[fact].per, "ui" if domain.is_number(fact) else "u") for fact in used),
+            asset_facts=tuple(fact for fact in used if settings.facts[fact].per in ("asset", "asset_channel")),
+            hash=_hash(cards, compiled, domain, on, channels),
+            tiers=compile_tiers(
+                [(rule.normal, rule.channels) for rule in rules],
+                [(rule.normal, rule.channels) for rule in permits],
+                [(rule.normal, rule.channels) for rule in score_rules],
+                domain,
+                len(channels),
+            ),
+        )
+
+
+def in_force(card: RuleCard, on: date) -> bool:
+    """Whether a card holds on a day."""
+    return card.effective.start <= on and (card.effective.until is None or on < card.effective.until)
+
+
+def condition_of(card: RuleCard, settings: Settings) -> Condition:
+    """What makes a card fire: `applies_when`, and not `unless_surely`."""
+    applies = parse(card.applies_when, settings.facts, settings.parameters)
+    if card.unless_surely is None:
+        return applies
+    return And((applies, Not(parse(card.unless_surely, settings.facts, settings.parameters))))
+
+
+def verdict_of(card: RuleCard, settings: Settings, on: date) -> Callable[[Mapping[str, int]], str]:
+    """The card alone, over the codes of one lead, channel and asset; facts that are not given are unknown."""
+    evaluate = as_closure(condition_of(card, settings), Domain.of(settings), on)
+
+    def verdict(facts: Mapping[str, int]) -> str:
+        answer = evaluate(facts)
+        if card.effect == "permit":
+            return "permit" if answer == TRUE else "no_permit"
+        return "pass" if answer == FALSE else card.effect
+
+    return verdict
+
+
+def _compiled(card: RuleCard, settings: Settings, domain: Domain, on: date, channels: tuple[str, ...]) -> Rule:
+    condition = condition_of(card, settings)
+    normal = normal_form(condition, domain, on)
+    covered = tuple(index for index, channel in enumerate(channels) if channel in card.channels)
+    return Rule(
+        card, condition, normal, tuple(dict.fromkeys(facts_of_normal(normal))), covered, tier_of(normal, domain)
+    )
+
+
+def _hash(cards: list[RuleCard], rules: list[Rule], domain: Domain, on: date, channels: tuple[str, ...]) -> str:
+    """SHA-256 over engine, cards in force, the parameter values of the day and the fact dictionary."""
+    used = sorted({name for rule in rules for name in parameters_used(rule.condition)})
+    content: dict[str, Any] = {
+        "engine": ENGINE_VERSION,
+        "channels": channels,
+        "cards": [card.model_dump(mode="json", by_alias=True) for card in cards],
+        "parameters": {name: domain.parameter(name, on) for name in used},
+        "facts": {name: fact.model_dump(mode="json") for name, fact in domain.facts.items()},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,222 @@
+"""Readiness on a made world whose segments differ: properties, not magic numbers."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from configs.errors import BundleRefused, ConfigInvalid
+from configs.training_settings import TrainingSettings
+from models.bands import REASONS
+from models.calibration import log_loss, probability
+from models.readiness import fit_readiness
+from models.scores import Readiness
+
+SEGMENTS = ("general", "opposite", "tiny", "empty")
+SPEC = SimpleNamespace(
+    names=("visits", "depth", "noise", "kind"),
+    groups=("engagement", "engagement", "fit", "fit"),
+    categorical=(3,),
+    monotone=(0, 1, 0, 0),
+)
+SHAPE = {"leaves": 8, "depth": 3, "learning_rate": 0.1, "min_leaf": 20, "l2": 1.0}
+SETTINGS = TrainingSettings(
+    target_kinds=("meeting",),
+    horizon_days=60,
+    snapshots=1,
+    snapshot_every_days=60,
+    folds=3,
+    holdout_share=0.25,
+    pooled={"rounds": 40, **SHAPE},
+    segment={"rounds": 30, **SHAPE, "leaves": 4},
+    segment_min_rows=300,
+    shrinkage_rows=500,
+    bands={"cold": 0.0, "warming": 0.05, "warm": 0.15, "hot": 0.35},
+    max_interval_width=0.5,
+    min_known_share=0.3,
+    threads=1,
+)
+
+
+def make_world(rows, seed):
+    """Visits raise the chance in `general` and lower it in `opposite`: the same signal, two meanings."""
+    rng = np.random.default_rng(seed)
+    X = np.column_stack(
+        [rng.poisson(2, rows), rng.normal(size=rows), rng.normal(size=rows), rng.integers(0, 6, rows)]
+    ).astype(float)
+    segment = rng.choice(3, size=rows, p=[0.6, 0.37, 0.03])
+    z = -1.0 + np.where(segment == 1, -0.6, 0.6) * (X[:, 0] - 2) + 0.5 * X[:, 1] + 0.3 * (X[:, 3] % 2)
+    y = (rng.random(rows) < probability(z)).astype(float)
+    X[rng.random(X.shape) < 0.05] = np.nan
+    return X, y, segment, rng.integers(0, 3, rows), np.arange(rows), z
+
+
+@pytest.fixture(scope="module")
+def world():
+    return make_world(6000, 1)
+
+
+@pytest.fixture(scope="module")
+def readiness(world):
+    X, y, segment, fold, order, _ = world
+    return fit_readiness(X, y, segment, fold, order, SPEC, SETTINGS, segment_ids=SEGMENTS)
+
+
+@pytest.fixture(scope="module")
+def blind(world):
+    """The same readiness that is never told the segment."""
+    X, y, _, fold, order, _ = world
+    return fit_readiness(X, y, np.zeros(len(y)), fold, order, SPEC, SETTINGS, segment_ids=SEGMENTS[:1])
+
+
+def test_base_plus_contributions_is_the_log_odds(readiness, world):
+    scores = readiness.predict(world[0], world[2])
+    assert np.abs(scores.base + scores.contributions.sum(axis=1) - scores.log_odds).max() < 1e-9
+    assert scores.probability == pytest.approx(probability(scores.log_odds))
+    assert scores.contributions.shape[1] == len(readiness.names) == len(readiness.groups)
+    assert readiness.names[-1] == readiness.groups[-1] == "segment"
+
+
+def test_segments_that_differ_are_told_apart_on_later_data(readiness, blind):
+    X, y, segment, _, _, z = make_world(4000, 2)
+    ours = log_loss(y, readiness.predict(X, segment).log_odds)
+    pooled = log_loss(y, blind.predict(X, np.zeros(len(y))).log_odds)
+    gain = pooled - ours
+    # More than twice its standard error over all, and nowhere worse by more than noise.
+    assert gain.mean() > 2 * gain.std() / np.sqrt(len(gain))
+    for index in range(3):
+        own = gain[segment == index]
+        assert own.mean() > -2 * own.std() / np.sqrt(len(own))
+    assert ours.mean() < log_loss(y, z).mean() + 0.02
+
+
+def test_probabilities_are_calibrated_and_intervals_cover_most_true_ones(readiness):
+    X, y, segment, _, _, z = make_world(8000, 3)
+    scores = readiness.predict(X, segment)
+    parts = np.array_split(np.argsort(scores.probability, kind="stable"), 10)
+    error = sum(abs(y[part].mean() - scores.probability[part].mean()) * len(part) for part in parts) / len(y)
+    assert error < 0.03
+    complete = ~np.isnan(X).any(axis=1)
+    covered = (scores.lower <= probability(z)) & (probability(z) <= scores.upper)
+    assert covered[complete].mean() > 0.6
+    assert ((scores.lower <= scores.probability) & (scores.probability <= scores.upper)).all()
+
+
+def test_every_segment_records_why_it_has_its_own_booster_or_not(readiness):
+    reasons = {record.segment_id: record.reason for record in readiness.records}
+    assert reasons["tiny"] == "TOO_FEW_ROWS"
+    assert reasons["empty"] == "TOO_FEW_ROWS"
+    for record in readiness.records:
+        assert record.kept == (record.reason == "LOWERS_LATER_LOSS") == (record.segment_id in readiness.weights)
+        if record.kept:
+            assert record.gain_low > 0
+            assert record.weight <= record.rows / (record.rows + SETTINGS.shrinkage_rows)
+
+
+def test_a_booster_is_kept_where_the_pooled_model_cannot_see_the_difference(world):
+    # With stumps the pooled model cannot say that a sign turns with the segment; the segment's own booster can.
+    X, y, segment, fold, order, _ = world
+    stumps = SETTINGS.model_copy(update={"pooled": SETTINGS.pooled.model_copy(update={"leaves": 2, "depth": 1})})
+    fitted = fit_readiness(X, y, segment, fold, order, SPEC, stumps, segment_ids=SEGMENTS)
+    assert "opposite" in fitted.weights
+    scores = fitted.predict(X[:50], segment[:50])
+    assert {scores.model_id(row) for row in range(50)} <= {"pooled", *fitted.weights}
+
+
+def test_a_tiny_segment_is_answered_by_the_pooled_model_with_nearly_its_calibration(readiness):
+    pooled, tiny, empty = readiness.lines[-1], readiness.lines[2], readiness.lines[3]
+    assert "tiny" not in readiness.weights
+    assert (empty.a, empty.b) == (pooled.a, pooled.b)
+    assert abs(tiny.b - pooled.b) < 0.25
+    assert tiny.rows < 100
+
+
+def test_the_same_data_give_the_same_model_twice(readiness, world):
+    X, y, segment, fold, order, _ = world
+    again = fit_readiness(X, y, segment, fold, order, SPEC, SETTINGS, segment_ids=SEGMENTS)
+    assert again.to_files() == readiness.to_files()
+
+
+def test_a_lead_scores_the_same_alone_and_among_many_in_any_order(readiness, world):
+    X, segment = world[0], world[2]
+    many = readiness.predict(X, segment)
+    turned = readiness.predict(X[::-1], segment[::-1])
+    assert (turned.log_odds[::-1] == many.log_odds).all()
+    for row in range(0, 60, 7):
+        one = readiness.predict(X[row : row + 1], segment[row : row + 1])
+        assert one.log_odds[0] == many.log_odds[row]
+        assert one.probability[0] == many.probability[row]
+        assert (one.contributions[0] == many.contributions[row]).all()
+        assert (one.band[0], one.reason[0]) == (many.band[row], many.reason[row])
+
+
+def test_a_monotone_feature_never_lowers_readiness(readiness):
+    X = np.tile([2.0, 0.0, 0.0, 1.0], (30, 1))
+    X[:, 1] = np.linspace(-3, 3, 30)
+    for segment in range(3):
+        steps = np.diff(readiness.predict(X, np.full(30, segment)).log_odds)
+        assert (steps >= -1e-12).all()
+
+
+def test_no_band_is_said_without_segment_or_with_too_little_known_or_too_wide(readiness, world):
+    X, segment = world[0][:5].copy(), world[2][:5].copy()
+    X[:3] = np.nan_to_num(X[:3])
+    segment[0] = -1
+    X[1] = np.nan
+    scores = readiness.predict(X, segment)
+    assert [REASONS[code] for code in scores.reason[:2]] == ["SEGMENT_UNKNOWN", "TOO_FEW_KNOWN_FEATURES"]
+    assert scores.band[:2].tolist() == [0, 0]
+    assert scores.band[2] > 0
+    narrow = SETTINGS.model_copy(update={"max_interval_width": 0.0})
+    fitted = fit_readiness(*world[:5], SPEC, narrow, segment_ids=SEGMENTS)
+    refused = fitted.predict(np.nan_to_num(X[2:3]), segment[2:3])
+    assert REASONS[refused.reason[0]] == "INTERVAL_TOO_WIDE"
+    assert 0 < refused.probability[0] < 1
+
+
+def test_a_known_band_never_falls_as_probability_rises(readiness, world):
+    scores = readiness.predict(world[0], world[2])
+    known = scores.band > 0
+    order = np.argsort(scores.probability[known], kind="stable")
+    assert (np.diff(scores.band[known][order].astype(int)) >= 0).all()
+
+
+def test_a_monotone_categorical_is_refused_before_lightgbm_would_abort(world):
+    wrong = SimpleNamespace(**{**vars(SPEC), "monotone": (0, 0, 0, 1)})
+    with pytest.raises(ConfigInvalid, match="kind: a categorical feature cannot be monotone"):
+        fit_readiness(*world[:5], wrong, SETTINGS, segment_ids=SEGMENTS)
+
+
+def test_labels_of_one_kind_are_refused(world):
+    X, y, segment, fold, order, _ = world
+    with pytest.raises(ValueError, match="both present"):
+        fit_readiness(X, np.zeros(len(y)), segment, fold, order, SPEC, SETTINGS, segment_ids=SEGMENTS)
+
+
+def test_unordered_rows_and_a_single_instant_can_be_trained_on():
+    X, y, segment, fold, _, _ = make_world(800, 5)
+    fitted = fit_readiness(X, y, segment, fold, np.zeros(800), SPEC, SETTINGS, segment_ids=SEGMENTS)
+    assert np.isfinite(fitted.predict(X, segment).log_odds).all()
+
+
+def test_readiness_reads_back_from_its_files_exactly(readiness, world):
+    again = Readiness.from_files(readiness.to_files())
+    ours, theirs = readiness.predict(world[0], world[2]), again.predict(world[0], world[2])
+    assert (ours.log_odds == theirs.log_odds).all()
+    assert (ours.lower == theirs.lower).all()
+    assert again.records == readiness.records
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [("pooled.txt", "objective=binary", "objective=regression"), ("pooled.txt", "visits", "clicks"),
+     ("calibration.json", '"weights"', '"heights"'), ("bands.json", "0.05", "0.5")],
+)  # fmt: skip
+def test_parts_that_do_not_fit_together_are_refused(readiness, file, old, new):
+    files = readiness.to_files()
+    assert old in files[file]
+    files[file] = files[file].replace(old, new)
+    with pytest.raises(BundleRefused):
+        Readiness.from_files(files)
