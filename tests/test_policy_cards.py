@@ -10,26 +10,30 @@ from typing import Any
 import pytest
 
 from configs.cards import RuleCard
-from configs.checks import example_code
 from configs.errors import ConfigInvalid
 from configs.settings import DEFAULTS, load_settings
-from policy.book import Book, verdict_of
+from policy.book import Book
+from policy.examples import ExampleResult, run_examples
 from policy.lint import lint_book
 
 SETTINGS = load_settings()
-EXAMPLES = [(card, example) for card in SETTINGS.rules for example in card.examples]
+RESULTS = run_examples(SETTINGS)
 
 
 def _shown(value: Any) -> str:
-    return value.id if isinstance(value, RuleCard) else "-".join(f"{k}={v}" for k, v in value.items())
+    return value.id if isinstance(value, RuleCard) else f"{value.card}-{value.number}"
 
 
-@pytest.mark.parametrize(("card", "example"), EXAMPLES, ids=_shown)
-def test_an_example_keeps_its_verdict(card: RuleCard, example: dict[str, Any]) -> None:
-    on = example.get("on", max(legal.checked for legal in card.legal))
-    given = {name: value for name, value in example.items() if name not in ("verdict", "on") and value != "unknown"}
-    codes = {name: example_code(SETTINGS.facts[name], value) for name, value in given.items()}
-    assert verdict_of(card, SETTINGS, on)(codes) == example["verdict"]
+@pytest.mark.parametrize("result", RESULTS, ids=_shown)
+def test_an_example_keeps_its_verdict(result: ExampleResult) -> None:
+    assert result.found == result.expected
+
+
+def test_a_card_whose_words_changed_sides_fails_its_example() -> None:
+    card = next(card for card in SETTINGS.rules if card.id == "GEN-01")
+    flipped = card.model_copy(update={"applies_when": f"NOT ({card.applies_when})"})
+    results = run_examples(SETTINGS.model_copy(update={"rules": (flipped,)}))
+    assert not all(result.holds for result in results)
 
 
 @pytest.mark.parametrize("card", SETTINGS.rules, ids=_shown)

@@ -1,0 +1,122 @@
+"""The proposal journey on a small made world: nothing private, nothing from the future, every cluster accounted for."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+import pytest
+
+from configs.definitions import SegmentDefinition
+from configs.errors import InputInvalid
+from configs.settings import Settings, load_settings
+from features.intake.sources import find_files, read_tables
+from features.tables import Tables
+from models.segment_lint import FILL_IN
+from training.propose import ProposalReport, propose, wilson
+from training.sample import make_sample
+
+SIZES = (5, 9)
+AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
+
+
+@cache
+def shipped() -> Settings:
+    return load_settings()
+
+
+@cache
+def a_world() -> Tables:
+    folder = Path(mkdtemp())
+    make_sample(2000, 11, folder)
+    return read_tables(find_files(folder), shipped(), assets=shipped().assets).tables
+
+
+@cache
+def a_report() -> tuple[ProposalReport, Path, tuple[float, ...]]:
+    out, shares = Path(mkdtemp()), []
+    report = propose(a_world(), shipped(), AS_OF, out, sizes=SIZES, progress=lambda _, share: shares.append(share))
+    return report, out, tuple(shares)
+
+
+def test_every_cluster_is_either_a_draft_or_has_its_reason() -> None:
+    report, out, _ = a_report()
+    assert len(report.proposals) == report.clustering.chosen.k
+    assert sum(proposal.candidate.size for proposal in report.proposals) == report.leads
+    drafts = sorted(path.stem for path in out.glob("draft_*.yaml"))
+    assert drafts == sorted(proposal.segment_id or "" for proposal in report.proposed)
+    assert all(proposal.rejected for proposal in report.proposals if proposal not in report.proposed)
+
+
+def test_a_shipped_segment_that_data_finds_again_is_not_proposed_twice() -> None:
+    reasons = [proposal.rejected or "" for proposal in a_report()[0].proposals]
+    assert any(reason.startswith("already covered by") for reason in reasons)
+
+
+def test_a_draft_loads_is_not_approved_and_says_what_a_person_must_write() -> None:
+    import yaml  # noqa: TID251 - read as a person's editor would
+
+    report, out, _ = a_report()
+    assert report.proposed
+    for path in out.glob("draft_*.yaml"):
+        definition = SegmentDefinition.model_validate(yaml.safe_load(path.read_text()))
+        assert definition.approval is None
+        assert not definition.is_active(AS_OF.date())
+        assert definition.hypothesis.startswith(FILL_IN)
+        assert path.read_text().startswith("# A draft that clustering proposed.")
+
+
+def test_patients_are_left_out_and_counted() -> None:
+    report, _, _ = a_report()
+    assert report.left_out["patients and caregivers"] > 0
+    assert report.leads + sum(report.left_out.values()) == len(a_world().lead_ids)
+
+
+def test_the_report_is_one_offline_page_with_three_pictures() -> None:
+    _, out, _ = a_report()
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 3
+    assert "http://" not in page
+    assert "https://" not in page
+    content = json.loads((out / "report.json").read_text())
+    assert len(content["proposals"]) == content["chosen"]["k"]
+
+
+def test_progress_runs_from_nothing_to_all() -> None:
+    shares = a_report()[2]
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert list(shares) == sorted(shares)
+
+
+@pytest.mark.slow
+def test_conversion_counts_outcomes_after_the_earlier_snapshot_only(tmp_path: Path) -> None:
+    tables, (report, _, _) = a_world(), a_report()
+    horizon = shipped().training.horizon_days * 86_400_000_000
+    at = np.asarray(tables.outcomes["occurred_at"])
+    cut = int(AS_OF.timestamp() * 1_000_000)
+    inside = (at > cut - horizon) & (at <= cut)
+    only = {name: column[inside] for name, column in tables.outcomes.items()}
+    again = propose(replace(tables, outcomes=only), shipped(), AS_OF, tmp_path, sizes=SIZES)
+    assert [p.conversion for p in again.proposals] == [p.conversion for p in report.proposals]
+    assert [p.distilled for p in again.proposals] == [p.distilled for p in report.proposals]
+
+
+def test_too_few_leads_are_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputInvalid, match=r"leads: expected at least 100 leads known by 2000-01-01 .* found 0"):
+        propose(a_world(), shipped(), datetime(2000, 1, 1, tzinfo=UTC), tmp_path)
+
+
+def test_without_events_or_outcomes_a_proposal_still_answers(tmp_path: Path) -> None:
+    report = propose(replace(a_world(), events={}, outcomes={}), shipped(), AS_OF, tmp_path, sizes=(4,))
+    assert len(report.proposals) == report.clustering.chosen.k
+    assert all(p.conversion is None or p.conversion.converted == 0 for p in report.proposals)
+
+
+def test_wilson_interval_by_hand() -> None:
+    low, high = wilson(5, 10)  # symmetric about one half: half-width z/(1+z²/n)·sqrt(1/(4n)+z²/(4n²))
+    assert (low, high) == (pytest.approx(0.2366, abs=1e-4), pytest.approx(0.7634, abs=1e-4))
+    assert wilson(0, 0) == (0.0, 1.0)
+    assert wilson(0, 10)[0] == 0.0
