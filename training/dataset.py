@@ -1,0 +1,263 @@
+"""From tables to rows to learn from: the spine of (lead, as_of), features, labels over the horizon, and the split.
+
+A row is a lead at a snapshot. Snapshots lie one after another, the latest one horizon before `as_of`, so that every
+label is complete. The split is by time and by root account at once: what judges is the latest snapshot of held-out
+accounts, what trains is the earlier snapshots of the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.errors import InputInvalid
+from configs.mapping import SourceMapping
+from configs.settings import Settings
+from features.evaluate import Domain
+from features.facts import FactBuilder, facts_of
+from features.intake.settle import root_of
+from features.intake.sources import Intake
+from features.inventory import Inventory
+from features.pipeline import FeatureSpec, features_of, fit_spec, signals_of
+from features.tables import YES, Known, Tables, known_at, microseconds
+from models.scorecard import Scorecard
+from models.segment_map import SegmentMap
+from policy.book import Book
+from policy.gates import gate_features, may_score
+from policy.rulings import rule
+
+Progress = Callable[[str, float], None]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+MIN_POSITIVES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Rows to learn from and to be judged on; every array has one entry a row.
+
+    `train` and `judge` share no account and `judge` is later. `time_only` is the latest snapshot of the accounts that
+    train: later in time, not new. `order` rises with time. `counts` says what became of every (lead, snapshot).
+    """
+
+    spec: FeatureSpec
+    segment_ids: tuple[str, ...]
+    X: Floats
+    y: Floats
+    lead: NDArray[np.int64]
+    order: Floats
+    fold: NDArray[np.int64]
+    root: NDArray[np.int64]
+    segment: NDArray[np.int64]
+    points: NDArray[np.int64]
+    train: Bools
+    judge: Bools
+    time_only: Bools
+    counts: Mapping[str, int]
+    dataset_id: str
+
+
+def build_dataset(
+    tables: Tables,
+    settings: Settings,
+    segment_map: SegmentMap,
+    as_of: datetime,
+    *,
+    spec: FeatureSpec | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Rows of every complete snapshot; raises InputInvalid where there is too little to learn from.
+
+    INVARIANT: a row's features know nothing recorded after its snapshot, and its label nothing recorded after `as_of`.
+    """
+    tell = progress or (lambda what, share: None)
+    training = settings.training
+    spec = spec or gated(fit_spec(settings))
+    rows = _Rows(settings, spec, segment_map, as_of.date())
+    learnable = rows.may_learn_from(known_at(tables, as_of))
+    root, root_ids = root_accounts(tables, as_of)
+    horizon = timedelta(days=training.horizon_days)
+    days = [as_of - horizon - timedelta(days=k * training.snapshot_every_days) for k in range(training.snapshots)][::-1]
+    parts: list[dict[str, NDArray[Any]]] = []
+    counts = {"rows": 0, "lead not known yet": 0, "may not be learned from": 0}
+    for number, snapshot in enumerate(days):
+        tell(f"snapshot {snapshot:%Y-%m-%d}", number / len(days))
+        known = known_at(tables, snapshot)
+        kept = np.flatnonzero(known.present & learnable)
+        counts["lead not known yet"] += int((~known.present).sum())
+        counts["may not be learned from"] += int((known.present & ~learnable).sum())
+        found = rows.of(known, kept)
+        found["y"] = labels(tables, settings, snapshot, as_of)[kept].astype(np.float64)
+        found["order"] = np.full(len(kept), number, dtype=np.float64)
+        parts.append(found)
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    fold, held_out = folds(root_ids, training.folds, training.holdout_share)
+    latest = joined["order"] == len(days) - 1
+    # A snapshot whose label reaches into the time that judges would tell the model what comes.
+    clear = np.array([day + horizon <= days[-1] for day in days])[joined["order"].astype(np.int64)]
+    out = held_out[root[joined["lead"]]]
+    split = {"train": ~latest & ~out & clear, "judge": latest & out, "time_only": latest & ~out}
+    counts["rows"] = len(joined["y"])
+    counts["held-out accounts before the latest snapshot"] = int((~latest & out).sum())
+    counts["label overlaps the time that judges"] = int((~latest & ~out & ~clear).sum())
+    return _finished(spec, segment_map.segment_ids, joined, root, fold, split, counts, tables.lead_ids)
+
+
+def build_flat_dataset(
+    intake: Intake,
+    settings: Settings,
+    segment_map: SegmentMap,
+    mapping: SourceMapping,
+    *,
+    spec: FeatureSpec | None = None,
+) -> Dataset:
+    """Rows of a flat export in its declared order; the last part in time judges, and there is one snapshot."""
+    if intake.order is None or intake.outcome is None:
+        raise InputInvalid(mapping.name, "expected an export read for training, with its order and its outcome")
+    tables = intake.tables
+    spec = spec or gated(fit_spec(settings, tables, mapping))
+    rows = _Rows(settings, spec, segment_map, mapping.as_of.date())
+    known = known_at(tables, mapping.as_of)
+    learnable = rows.may_learn_from(known)
+    kept = np.flatnonzero(known.present & learnable & np.isfinite(intake.order) & (intake.outcome > 0))
+    found = rows.of(known, kept)
+    found["y"] = (intake.outcome[kept] == YES).astype(np.float64)
+    found["order"] = np.argsort(np.argsort(intake.order[kept], kind="stable"), kind="stable").astype(np.float64)
+    root, root_ids = root_accounts(tables, mapping.as_of)
+    fold, _ = folds(root_ids, settings.training.folds, settings.training.holdout_share)
+    later = found["order"] >= np.floor(len(kept) * (1.0 - settings.training.holdout_share))
+    # Leads of an account that judges must not train; without accounts every lead is its own.
+    judging = np.zeros(len(root_ids), dtype=np.bool_)
+    judging[root[kept[later]]] = True
+    split = {"train": ~later & ~judging[root[kept]], "judge": later, "time_only": np.zeros(len(kept), dtype=np.bool_)}
+    counts = {
+        "rows": len(kept),
+        "may not be learned from": int((known.present & ~learnable).sum()),
+        "account also judges": int((~later & judging[root[kept]]).sum()),
+    }
+    return _finished(spec, segment_map.segment_ids, found, root, fold, split, counts, tables.lead_ids)
+
+
+def gated(spec: FeatureSpec) -> FeatureSpec:
+    """The spec when the feature gate lets every column pass; raises InputInvalid naming those that it refuses."""
+    refused = gate_features(spec.names).dropped
+    if refused:
+        named = ", ".join(f"{found.name} ({found.reason})" for found in refused)
+        raise InputInvalid("features", f"expected no feature that may never be learned from: {named}")
+    return spec
+
+
+def labels(tables: Tables, settings: Settings, snapshot: datetime, as_of: datetime) -> Bools:
+    """Which leads reached a target outcome in (snapshot, snapshot + horizon], known by `as_of`; one entry a lead."""
+    vocabulary = settings.vocabularies["outcome_kind"]
+    targets = [vocabulary.code(kind) for kind in settings.training.target_kinds]
+    start, stop, known = (
+        microseconds(t) for t in (snapshot, snapshot + timedelta(days=settings.training.horizon_days), as_of)
+    )
+    found = np.zeros(len(tables.lead_ids), dtype=np.bool_)
+    outcomes = tables.outcomes
+    if outcomes:
+        at = outcomes["occurred_at"]
+        inside = (at > start) & (at <= stop) & (outcomes["recorded_at"] <= known) & np.isin(outcomes["kind"], targets)
+        found[outcomes["lead"][inside & (outcomes["lead"] >= 0)]] = True
+    return found
+
+
+def root_accounts(tables: Tables, as_of: datetime) -> tuple[NDArray[np.int64], list[str]]:
+    """For each lead the number of its root account, and each number's id; a lead without account is its own root."""
+    known = known_at(tables, as_of)
+    parent = known.accounts.get("parent", np.full(len(known.account_ids), -1)).astype(np.int64)
+    top = root_of(parent)
+    account = known.leads["account"].astype(np.int64)
+    has = account >= 0
+    root = np.arange(len(known.lead_ids), dtype=np.int64) + len(known.account_ids)
+    root[has] = top[account[has]]
+    ids = [f"account {a}" for a in known.account_ids.tolist()] + [f"lead {i}" for i in known.lead_ids.tolist()]
+    return root, ids
+
+
+def folds(root_ids: list[str], count: int, holdout_share: float) -> tuple[NDArray[np.int64], Bools]:
+    """Fold and hold-out of each root by the hash of its id: the same in every run and on every machine."""
+    drawn = np.array([int.from_bytes(hashlib.blake2b(i.encode(), digest_size=8).digest(), "big") for i in root_ids])
+    drawn = drawn.astype(np.uint64)
+    fold = (drawn % np.uint64(count)).astype(np.int64)
+    held_out = (drawn >> np.uint64(32)) % np.uint64(10_000) < np.uint64(round(holdout_share * 10_000))
+    return fold, held_out
+
+
+class _Rows:
+    """Turns what was known at a snapshot into rows, always the same way."""
+
+    def __init__(self, settings: Settings, spec: FeatureSpec, segment_map: SegmentMap, approved_on: date) -> None:
+        self.settings, self.spec, self.segment_map, self.approved_on = settings, spec, segment_map, approved_on
+        self.builder = FactBuilder.of(settings)
+        self.inventory = Inventory.of(settings.assets, settings.vocabularies)
+        self.scorecard = Scorecard.of(settings, Domain.of(settings))
+
+    def of(self, known: Known, kept: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+        """Features, primary segment and points of some of the leads."""
+        signals = signals_of(known, self.builder.plan, self.builder.decision_maker)
+        facts = facts_of(known, self.builder, self.inventory, signals)
+        # Segments are those approved today: what is learned is how today's segments behave.
+        primary = self.segment_map.members(facts, as_of=known.as_of, approved_on=self.approved_on).primary
+        points = self.scorecard.points(facts)
+        return {
+            "X": features_of(known, self.spec, signals).matrix[kept],
+            "lead": kept.astype(np.int64),
+            "segment": primary[kept].astype(np.int64),
+            "points": (points.fit + points.engagement)[kept].astype(np.int64),
+        }
+
+    def may_learn_from(self, known: Known) -> Bools:
+        """The lead gate: whose data may be processed for scoring at all, as known now."""
+        book = Book.load(self.settings, known.as_of.date())
+        facts = facts_of(known, self.builder, Inventory.of((), self.settings.vocabularies))
+        return may_score(rule(book, facts))
+
+
+def _finished(
+    spec: FeatureSpec,
+    segment_ids: tuple[str, ...],
+    rows: Mapping[str, NDArray[Any]],
+    root: NDArray[np.int64],
+    fold: NDArray[np.int64],
+    split: Mapping[str, Bools],
+    counts: Mapping[str, int],
+    lead_ids: NDArray[np.object_],
+) -> Dataset:
+    of_row = root[rows["lead"]]
+    for part in ("train", "judge"):
+        positives = int(rows["y"][split[part]].sum())
+        negatives = int(split[part].sum()) - positives
+        if min(positives, negatives) < MIN_POSITIVES:
+            raise InputInvalid(
+                "training data",
+                f"expected at least {MIN_POSITIVES} leads with and {MIN_POSITIVES} without the outcome to {part}, "
+                f"found {positives} and {negatives}",
+            )
+    digest = hashlib.sha256(spec.version.encode())
+    for name in ("X", "y", "lead", "order", "segment"):
+        digest.update(np.ascontiguousarray(rows[name]).tobytes())
+    digest.update("\n".join(lead_ids.tolist()).encode())
+    return Dataset(
+        spec=spec,
+        segment_ids=segment_ids,
+        X=rows["X"],
+        y=rows["y"],
+        lead=rows["lead"],
+        order=rows["order"],
+        fold=fold[of_row],
+        root=of_row,
+        segment=rows["segment"],
+        points=rows["points"],
+        counts={**counts, **{part: int(chosen.sum()) for part, chosen in split.items()}},
+        dataset_id=digest.hexdigest(),
+        **split,
+    )
