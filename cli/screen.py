@@ -62,6 +62,11 @@ def step(title: str) -> Iterator[Report]:
     console.print(f"[green]✓[/green] {title} [dim]{time.perf_counter() - started:.1f} s[/dim]")
 
 
+def counted(report: Report, noun: str) -> Callable[[int, int], None]:
+    """A step's report for work that counts: `(done, all)`."""
+    return lambda done, all_: report(f"{done:,} of {all_:,} {noun}", done / max(all_, 1))
+
+
 def write_out(text: str) -> None:
     """Write plain text to standard output, for JSON that another program reads."""
     sys.stdout.write(text + "\n")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
 
 # Before bentoml or mlflow is imported anywhere: no telemetry, own home, a folder for in-process metrics.
 _HOME = tempfile.mkdtemp(prefix="leadwell-tests-")
@@ -14,3 +18,63 @@ os.environ.update(
     PROMETHEUS_MULTIPROC_DIR=_HOME,
     MPLBACKEND="Agg",
 )
+
+
+@pytest.fixture(scope="session")
+def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `data`, a made world of 300 leads as of 2026-06-30, and `bundle`, a small bundle that fits it."""
+    from training.sample import make_sample
+
+    folder = tmp_path_factory.mktemp("world")
+    make_sample(300, 5, folder / "data")
+    _make_bundle(folder / "data", folder / "bundle")
+    return folder
+
+
+def _make_bundle(data: Path, out: Path) -> None:
+    import numpy as np
+
+    from configs.settings import load_settings
+    from features.evaluate import Domain
+    from features.facts import FactBuilder, facts_of
+    from features.intake.sources import find_files, read_tables
+    from features.inventory import Inventory
+    from features.pipeline import features_of, fit_spec, signals_of
+    from features.tables import known_at
+    from models.bundle import write_bundle
+    from models.readiness import fit_readiness
+    from models.scorecard import Scorecard
+    from models.segment_map import SegmentMap
+
+    as_of = datetime(2026, 6, 30, tzinfo=UTC)
+    settings = load_settings()
+    domain, builder = Domain.of(settings), FactBuilder.of(settings)
+    tables = read_tables(find_files(data), settings, assets=settings.assets, as_of=as_of).tables
+    spec = fit_spec(settings)
+    known = known_at(tables, as_of)
+    signals = signals_of(known, builder.plan, builder.decision_maker)
+    matrix = features_of(known, spec, signals).matrix
+    facts = facts_of(known, builder, Inventory.of(settings.assets, settings.vocabularies), signals)
+    segment_map = SegmentMap.load(settings)
+    primary = segment_map.members(facts, as_of=as_of).primary
+    n = len(matrix)
+    repeated = np.concatenate([np.arange(n)] * 4)
+    engaged = np.nan_to_num(matrix[:, spec.names.index("engagement_event_count_90d")])[repeated]
+    noise = np.random.default_rng(3).random(4 * n)
+    label = (noise < np.clip(0.05 + engaged / 60, 0.05, 0.8)).astype(float)
+    boosting = settings.training.pooled.model_copy(update={"rounds": 30, "min_leaf": 10})
+    training = settings.training.model_copy(update={"pooled": boosting, "threads": 1})
+    readiness = fit_readiness(
+        matrix[repeated], label, primary[repeated], repeated % 5, np.arange(4 * n), spec, training,
+        segment_ids=segment_map.segment_ids,
+    )  # fmt: skip
+    write_bundle(
+        out,
+        readiness,
+        spec,
+        segment_map=segment_map.to_json(),
+        scorecard=Scorecard.of(settings, domain).to_json(),
+        vocabularies=settings.vocabularies,
+        as_of=as_of,
+        golden=(matrix[:24], primary[:24]),
+    )

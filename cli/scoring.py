@@ -1,0 +1,174 @@
+"""`leadwell score`, `rescore` and `serve`: from a bundle to decisions."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.clock import chosen, moment
+from cli.screen import line, next_step, step, table, write_out
+from configs.errors import InputInvalid
+
+Bundle = Annotated[Path | None, typer.Option("--bundle", help="bundle folder; the champion's when absent")]
+Configs = Annotated[Path | None, typer.Option("--configs", help="folder that replaces the shipped configuration")]
+Table = Annotated[Path | None, typer.Option(help="file, folder or pattern; takes the place of the one in --data")]
+
+
+def bundle_folder(bundle: Path | None) -> Path:
+    """The given bundle, else the champion's; raises NotReady naming the command to run."""
+    from serving.start import champion_bundle
+
+    if bundle is not None and not bundle.is_dir():
+        raise InputInvalid(str(bundle), "expected a bundle folder; `leadwell train --bundle DIR` writes one")
+    return bundle or champion_bundle(os.environ.get("LEADWELL_BUNDLE"), os.environ.get("LEADWELL_CHAMPION"))[0]
+
+
+def score(
+    request: Annotated[Path, typer.Argument(help="a request body as for POST /v1/score", exists=True, dir_okay=False)],
+    bundle: Bundle = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="the clock; now when absent")] = None,
+    configs: Configs = None,
+) -> None:
+    """Answer one request without a server, with the same calls, and print the answer as JSON.
+
+    Example: leadwell score lead.json --bundle artifacts/bundle
+    """
+    from configs.settings import load_settings
+    from policy.audit import pseudonym_key
+    from serving.api import encode_answer, parse
+    from serving.decide import Decider
+    from serving.online import OnlineAnswerer
+
+    settings = load_settings(configs)
+    now = chosen(as_of)
+    answerer = OnlineAnswerer(
+        Decider.load(bundle_folder(bundle), settings, on=now.date()), pseudonym_key(Path("artifacts/audit"))
+    )
+    parsed = parse(request.read_bytes(), max_leads=settings.serving.max_leads)
+    decisions, _, rejections = answerer.answer(parsed, now)
+    write_out(json.dumps(json.loads(encode_answer(decisions, [*parsed.rejected, *rejections])), indent=2))
+
+
+def rescore(
+    out: Annotated[Path, typer.Option("--out", help="folder for the result; an older one is replaced whole")],
+    bundle: Bundle = None,
+    data: Annotated[Path | None, typer.Option("--data", help="folder with one file for each table")] = None,
+    leads: Table = None,
+    accounts: Table = None,
+    events: Table = None,
+    consents: Table = None,
+    touches: Table = None,
+    suppressions: Table = None,
+    cases: Table = None,
+    memberships: Table = None,
+    assets: Annotated[Path | None, typer.Option(help="YAML inventory that replaces the configured assets")] = None,
+    source: Annotated[Path | None, typer.Option("--source", help="mapping of a flat export given as --leads")] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="the clock of this run; now when absent")] = None,
+    suppressions_complete_as_of: Annotated[
+        str | None, typer.Option(help="until when the suppression feed is complete, where its file does not say")
+    ] = None,
+    audit: Annotated[Path, typer.Option("--audit", help="folder of the decision log")] = Path("artifacts/audit"),
+    workers: Annotated[int, typer.Option("--workers", help="processes", min=1)] = 2,
+    partitions: Annotated[int | None, typer.Option("--partitions", help="how many; by size when absent", min=1)] = None,
+    configs: Configs = None,
+) -> None:
+    """Decide about every lead, partition by partition, and replace the old result in one step.
+
+    A channel without fresh facts is not permitted: give consents, touches, suppressions and cases, even if empty.
+
+    Example: leadwell rescore --bundle artifacts/bundle --data artifacts/world --out scores/
+
+    Example: leadwell rescore --bundle artifacts/flat --source xeducation --leads new.csv --out scores/
+    """
+    from configs.settings import load_assets, load_settings, load_source
+    from features.intake.flat import read_flat
+    from features.intake.sources import find_files
+    from serving.rescore import rescore as rescore_files
+    from serving.rescore import rescore_intake
+
+    settings = load_settings(configs)
+    if assets is not None:
+        settings = settings.model_copy(update={"assets": load_assets(assets)})
+    folder = bundle_folder(bundle)
+    if source is not None:
+        if leads is None or data is not None:
+            raise InputInvalid("rescore", "expected --source together with --leads FILE, and no --data")
+        mapping = load_source(source)
+        instant = moment(as_of) if as_of else mapping.as_of.astimezone(UTC)
+        inventory = (*settings.assets, mapping.asset) if mapping.asset else settings.assets
+        with step("Reading the export"):
+            intake = read_flat(mapping, leads, settings, training=False)
+        with step("Rescoring") as report:
+            done = rescore_intake(
+                intake, folder, settings, out, instant, assets=inventory, audit=audit,
+                progress=lambda what, k, n: report(what, k / max(n, 1)),
+            )  # fmt: skip
+    else:
+        tables = {
+            "leads": leads, "accounts": accounts, "events": events, "consents": consents, "touches": touches,
+            "suppressions": suppressions, "cases": cases, "memberships": memberships,
+        }  # fmt: skip
+        files = find_files(data, {name: path for name, path in tables.items() if path is not None})
+        if "leads" not in files:
+            raise InputInvalid("rescore", "expected --data FOLDER with leads, or --leads FILE")
+        files = {name: path for name, path in files.items() if name in tables}
+        complete = moment(suppressions_complete_as_of) if suppressions_complete_as_of else None
+        with step("Rescoring") as report:
+            done = rescore_files(
+                files, folder, settings, out, chosen(as_of, data),
+                partitions=partitions, workers=workers, audit=audit,
+                suppressions_complete_as_of=complete,
+                progress=lambda what, k, n: report(what, k / max(n, 1)),
+            )  # fmt: skip
+    rows = [(name, f"{count:,}", f"{count / max(done.leads, 1):.1%}") for name, count in done.permitted.items()]
+    table(f"{done.leads:,} leads", ("channel", "permitted", "share"), rows, right=(1, 2))
+    if done.rejected:
+        line(f"[yellow]{done.rejected:,} rows were rejected: {out / 'rejects.csv'} says why[/yellow]")
+    line(f"{out / 'decisions.parquet'}  {out / 'crm.csv'}  {out / 'summary.json'}")
+    next_step("leadwell audit verify " + str(audit))
+
+
+def serve(
+    host: Annotated[str, typer.Option("--host", help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="port to listen on", min=1, max=65535)] = 3000,
+    bundle: Bundle = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="pin the server's clock, for demos and tests")] = None,
+    workers: Annotated[int, typer.Option("--workers", help="processes", min=1)] = 1,
+    no_key: Annotated[bool, typer.Option("--no-key", help="ask for no key; this machine only")] = False,
+    configs: Configs = None,
+) -> None:
+    """Serve scores over HTTP: POST /v1/score, /livez, /readyz, /metrics. The key comes from LEADWELL_API_KEY.
+
+    Without a bundle the service is alive, not ready, and its log names the command to run.
+
+    Example: LEADWELL_API_KEY=change-me leadwell serve --port 3000
+    """
+    from serving.start import serve_forever
+
+    if no_key and host not in ("127.0.0.1", "localhost", "::1"):
+        raise InputInvalid("serve", "expected --host 127.0.0.1 with --no-key; set LEADWELL_API_KEY to listen elsewhere")
+    if not no_key and not os.environ.get("LEADWELL_API_KEY"):
+        raise InputInvalid("serve", "expected LEADWELL_API_KEY in the environment (or --no-key on this machine)")
+    given = {
+        "LEADWELL_BUNDLE": str(bundle.resolve()) if bundle else None,
+        "LEADWELL_CONFIGS": str(configs.resolve()) if configs else None,
+        "LEADWELL_AS_OF": moment(as_of).isoformat() if as_of else None,
+        "LEADWELL_WORKERS": str(workers),
+        "LEADWELL_ALLOW_NO_KEY": "1" if no_key else None,
+    }
+    os.environ.update({name: value for name, value in given.items() if value is not None})
+    line(f"http://{host}:{port}  started {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, stop with Ctrl+C")
+    serve_forever(host, port)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this room."""
+    panel = "CRM and jobs"
+    app.command(rich_help_panel=panel)(score)
+    app.command(rich_help_panel=panel)(rescore)
+    app.command(rich_help_panel=panel)(serve)

@@ -1,0 +1,269 @@
+"""What `POST /v1/score` takes and gives: strict request types, item-by-item parsing, answers without an echo.
+
+A wrong envelope is refused as a whole; a wrong lead is rejected by itself and the others are still answered. A message
+names the path and what was expected there, never the value that was sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+
+from configs.content import Asset
+from configs.errors import LeadwellError
+from features.records import (
+    Account,
+    Case,
+    Colleague,
+    Consent,
+    Event,
+    Instant,
+    Lead,
+    PriorMembership,
+    Record,
+    Suppression,
+    Touch,
+)
+
+_KEY = re.compile(rb'"[ \t\r\n]*:')
+_ONLY_OBJECTS = {dict}
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_.\[\]$-]{1,120}")
+_MESSAGE = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
+SECTIONS = ("colleagues", "events", "touches", "consents", "suppressions", "cases", "memberships")
+
+
+class RequestRefused(LeadwellError):
+    """The request as a whole cannot be answered: status, one clear line, and the places that are wrong."""
+
+    def __init__(self, status: int, detail: str, errors: Sequence[dict[str, str]] = ()) -> None:
+        self.status, self.detail, self.errors = status, detail, tuple(errors)
+        super().__init__(detail)
+
+
+class LeadRequest(Record, frozen=True, kw_only=True):
+    """One lead with what is known of it; an absent section is unknown, an empty one says that there is none."""
+
+    lead: Lead
+    account: Account | None = None
+    parent_account: Account | None = None
+    colleagues: list[Colleague] | None = None
+    events: list[Event] | None = None
+    touches: list[Touch] | None = None
+    consents: list[Consent] | None = None
+    suppressions: list[Suppression] | None = None
+    suppressions_complete_as_of: Instant | None = None
+    cases: list[Case] | None = None
+    memberships: list[PriorMembership] | None = None
+
+
+class Envelope(Record, frozen=True, kw_only=True):
+    """The request around the leads; each lead is parsed on its own afterwards."""
+
+    leads: list[Any]
+    assets: list[Any] | None = None
+    as_of: Instant | None = None
+
+
+class Rejection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A lead that could not be read: its place in the request, a stable reason, and what was expected where."""
+
+    index: int
+    reason: str
+    path: str
+    expected: str
+    lead_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """A parsed request: the good leads with their places, the rejected ones, and what holds for all."""
+
+    leads: tuple[LeadRequest, ...]
+    places: tuple[int, ...]
+    rejected: tuple[Rejection, ...]
+    assets: tuple[Asset, ...] | None
+    as_of: datetime | None
+
+
+class ScoreAnswer(msgspec.Struct, frozen=True):
+    """The answer: one decision for every lead that could be read, in the order of the request."""
+
+    decisions: list[dict[str, Any]]
+    rejected: list[Rejection]
+
+
+_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+_ENCODER = msgspec.json.Encoder()
+
+
+def parse(body: bytes, *, max_leads: int) -> ScoreRequest:
+    """Read a request strictly; raises RequestRefused where the envelope is wrong or no lead can be read."""
+    raw = _decoded(body)
+    try:
+        envelope = msgspec.convert(raw, Envelope)
+    except msgspec.ValidationError as error:
+        raise RequestRefused(422, "the request does not fit the declared shape", [_placed(error)]) from None
+    if not envelope.leads:
+        raise RequestRefused(422, "expected at least one lead", [{"path": "$.leads", "expected": "1 or more leads"}])
+    if len(envelope.leads) > max_leads:
+        place = {"path": "$.leads", "expected": f"at most {max_leads} leads"}
+        raise RequestRefused(422, f"expected at most {max_leads} leads", [place])
+    leads: list[LeadRequest] = []
+    places: list[int] = []
+    rejected: list[Rejection] = []
+    seen: set[str] = set()
+    for index, item in enumerate(envelope.leads):
+        try:
+            lead = msgspec.convert(item, LeadRequest)
+        except msgspec.ValidationError as error:
+            rejected.append(_rejection(index, item, "INVALID", **_placed(error, f"$.leads[{index}]")))
+            continue
+        wrong = _mismatch(lead) or ("lead.lead_id" if lead.lead.lead_id in seen else None)
+        if wrong:
+            expected = "one entry a lead" if wrong == "lead.lead_id" else "the id of the row it belongs to"
+            reason = "DUPLICATE_LEAD" if wrong == "lead.lead_id" else "ID_MISMATCH"
+            rejected.append(_rejection(index, item, reason, path=f"$.leads[{index}].{wrong}", expected=expected))
+            continue
+        seen.add(lead.lead.lead_id)
+        leads.append(lead)
+        places.append(index)
+    if not leads:
+        errors = [{"path": r.path, "expected": r.expected, "reason": r.reason} for r in rejected]
+        raise RequestRefused(422, "no lead of the request can be read", errors)
+    return ScoreRequest(tuple(leads), tuple(places), tuple(rejected), _assets(envelope.assets), envelope.as_of)
+
+
+def encode_answer(decisions: list[dict[str, Any]], rejected: Iterable[Rejection]) -> bytes:
+    """The answer's bytes."""
+    return _ENCODER.encode(ScoreAnswer(decisions, list(rejected)))
+
+
+def problem(status: int, title: str, detail: str, errors: Sequence[dict[str, str]] = ()) -> bytes:
+    """An RFC 9457 problem; `detail` and `errors` must hold no personal value."""
+    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    if errors:
+        body["errors"] = list(errors)
+    return _ENCODER.encode(body)
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        raw = _DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        place = {"path": "$", "expected": "JSON (RFC 8259: no NaN, no Infinity, valid UTF-8)"}
+        raise RequestRefused(422, "the body is not readable JSON", [place]) from None
+    # Every key ends in `":`, so an equal count proves that no key is given twice; the exact parse runs only in doubt.
+    spaced = b"\n" in body or b"\t" in body or b"\r" in body or b" :" in body
+    if (len(_KEY.findall(body)) if spaced else body.count(b'":')) != _key_count(raw):
+        json.loads(body, object_pairs_hook=_without_duplicates)
+    return raw
+
+
+def _key_count(raw: Any) -> int:
+    """How many keys a request of the declared shape has. Of any other shape too few are counted, which is safe."""
+    if type(raw) is not dict:
+        return -1
+    count = len(raw)
+    leads = raw.get("leads")
+    for item in leads if type(leads) is list else ():
+        if type(item) is not dict:
+            continue
+        count += len(item)
+        for section in item.values():
+            if type(section) is list:
+                if {*map(type, section)} <= _ONLY_OBJECTS:
+                    count += sum(map(len, section))
+            elif type(section) is dict:
+                count += len(section)
+                attributes = section.get("attributes")
+                count += len(attributes) if type(attributes) is dict else 0
+    return count
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        place = {"path": _safe(twice), "expected": "each key once in its object"}
+        raise RequestRefused(422, "a key is given twice", [place])
+    return found
+
+
+def _mismatch(item: LeadRequest) -> str | None:
+    """Path of the first row that names another lead or account than its own, None where all agree."""
+    lead_id = item.lead.lead_id
+    if item.account is not None and item.account.account_id != item.lead.account_id:
+        return "account.account_id"
+    if item.parent_account is not None and (
+        item.account is None or item.parent_account.account_id != item.account.parent_account_id
+    ):
+        return "parent_account.account_id"
+    for section in ("events", "touches", "consents", "cases", "memberships"):
+        rows = getattr(item, section)
+        if rows:
+            for index, row in enumerate(rows):
+                if row.lead_id != lead_id:
+                    return f"{section}[{index}].lead_id"
+    for index, row in enumerate(item.suppressions or ()):
+        if row.lead_id is None and row.account_id is None:
+            return f"suppressions[{index}].lead_id"
+        if row.lead_id is not None and row.lead_id != lead_id:
+            return f"suppressions[{index}].lead_id"
+        if row.account_id is not None and row.account_id != item.lead.account_id:
+            return f"suppressions[{index}].account_id"
+    for index, colleague in enumerate(item.colleagues or ()):
+        if colleague.lead_id == lead_id:
+            return f"colleagues[{index}].lead_id"
+    return None
+
+
+def _assets(raw: list[Any] | None) -> tuple[Asset, ...] | None:
+    if raw is None:
+        return None
+    errors: list[dict[str, str]] = []
+    assets: list[Asset] = []
+    for index, item in enumerate(raw):
+        try:
+            assets.append(Asset.model_validate(item))
+        except ValidationError as error:
+            for found in error.errors(include_url=False, include_input=False, include_context=False):
+                place = ".".join(["$.assets", str(index), *(str(part) for part in found["loc"])])
+                errors.append({"path": _safe(place), "expected": _safe_words(found["type"])})
+    if len({asset.asset_id for asset in assets}) != len(assets):
+        errors.append({"path": "$.assets", "expected": "each asset_id once"})
+    if errors:
+        raise RequestRefused(422, "the assets do not fit the declared shape", errors)
+    return tuple(assets)
+
+
+def _placed(error: msgspec.ValidationError, root: str = "$") -> dict[str, str]:
+    found = _MESSAGE.match(str(error))
+    what, path = (found["what"], found["path"] or "$") if found else ("a readable value", "$")
+    unknown = _UNKNOWN_FIELD.match(what)
+    if unknown:
+        path, what = f"{path}.{_safe(unknown['name'])}", "no such field"
+    return {"path": root + path[1:] if path.startswith("$") else root, "expected": what}
+
+
+def _rejection(index: int, item: Any, reason: str, *, path: str, expected: str) -> Rejection:
+    lead = item.get("lead") if isinstance(item, dict) else None
+    lead_id = lead.get("lead_id") if isinstance(lead, dict) else None
+    known = isinstance(lead_id, str) and 0 < len(lead_id) <= 64
+    return Rejection(index=index, reason=reason, path=path, expected=expected, lead_id=lead_id if known else None)
+
+
+def _safe(name: str) -> str:
+    return name if _SAFE_NAME.fullmatch(name) else "(unnamed)"
+
+
+def _safe_words(text: str) -> str:
+    return text.replace("_", " ")[:80]

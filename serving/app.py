@@ -1,0 +1,219 @@
+"""The HTTP side of scoring, without BentoML: one small ASGI app for `POST /v1/score`, an index and the OpenAPI.
+
+An answer leaves only after its audit record is durable; many requests waiting together share one write to disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from configs.errors import AuditBroken
+from configs.settings import Settings
+from serving.api import Envelope, LeadRequest, Rejection, RequestRefused, ScoreRequest, encode_answer, parse, problem
+
+log = logging.getLogger("leadwell.serving")
+TITLES = {
+    400: "Bad Request",
+    413: "Content Too Large",
+    422: "Unprocessable Content",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+INDEX = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Leadwell</title>
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}</style>
+<h1>Leadwell</h1><p>Scores leads and says what may be done next, on which channel, and why.</p>
+<ul><li><code>POST /v1/score</code>: one to 500 leads</li>
+<li><a href="/v1/openapi.json"><code>GET /v1/openapi.json</code></a> (with a key)</li>
+<li><a href="/livez"><code>/livez</code></a>, <a href="/readyz"><code>/readyz</code></a>, <code>/metrics</code> (with a
+key)</li></ul></html>"""
+
+
+class AuditSink(Protocol):
+    """An open audit log: `append` buffers, `commit` makes everything appended durable."""
+
+    def append(self, record: Mapping[str, Any]) -> int:
+        """Buffer one record."""
+
+    def commit(self) -> int:
+        """Make what was appended durable."""
+
+    def checkpoint(self, **facts: str | int) -> None:
+        """Note the head of the chain."""
+
+
+class Answerer(Protocol):
+    """What turns a parsed request into decisions and their audit records."""
+
+    def answer(
+        self, request: ScoreRequest, now: datetime
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[Rejection]]:
+        """Decisions in the order of the request, one audit record for each, and leads that could not be encoded."""
+
+
+class Journal:
+    """Group commit: whoever asks while a write is under way shares the next one.
+
+    A log whose write failed is never used again: what waited for it fails, and the next group opens a new one.
+    """
+
+    def __init__(self, open_log: Callable[[], AuditSink], *, checkpoint_every: int) -> None:
+        self._open, self._every = open_log, checkpoint_every
+        self._log: AuditSink | None = open_log()
+        self._since = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
+        self._waiting: list[tuple[list[dict[str, Any]], asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    def durably(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Append and commit; raises AuditBroken."""
+        log, self._log = self._log or self._open(), None
+        for record in records:
+            log.append(record)
+        log.commit()
+        self._since += len(records)
+        if self._since >= self._every:
+            log.checkpoint()
+            self._since = 0
+        self._log = log
+
+    async def commit(self, records: list[dict[str, Any]]) -> None:
+        """Return when these records are durable; raises what the write raised."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._waiting.append((records, done))
+        if self._writing is None or self._writing.done():
+            self._writing = loop.create_task(self._write())
+        await done
+
+    async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            records = [record for part, _ in group for record in part]
+            try:
+                await loop.run_in_executor(self._thread, self.durably, records)
+            except Exception as error:  # noqa: BLE001 - every waiting request must learn that its audit failed
+                for _, done in group:
+                    if not done.done():
+                        done.set_exception(error)
+            else:
+                for _, done in group:
+                    if not done.done():
+                        done.set_result(None)
+
+
+@dataclass
+class Scoring:
+    """What one worker answers with; `answerer` is None until a bundle was read, and `missing` says what to run."""
+
+    settings: Settings
+    clock: Callable[[], datetime]
+    answerer: Answerer | None = None
+    journal: Journal | None = None
+    missing: str = "no bundle yet: run `leadwell train`, then `leadwell promote`"
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="bulk"))
+
+    @property
+    def ready(self) -> bool:
+        """Whether leads can be scored."""
+        return self.answerer is not None and self.journal is not None
+
+    async def score(self, body: bytes) -> bytes:
+        """Answer the bytes of a request; raises RequestRefused."""
+        if self.answerer is None or self.journal is None:
+            raise RequestRefused(503, self.missing)
+        limits, now = self.settings.serving, self.clock()
+        request = parse(body, max_leads=limits.max_leads)
+        count = len(request.leads)
+        if count + len(request.rejected) == 1 and len(body) > limits.max_single_bytes:
+            raise RequestRefused(413, f"expected at most {limits.max_single_bytes} bytes for one lead")
+        if request.as_of is not None and request.as_of > now:
+            place = {"path": "$.as_of", "expected": "an instant not later than the server's clock"}
+            raise RequestRefused(422, "as_of is later than the server's clock", [place])
+        if count > limits.inline_leads:
+            loop = asyncio.get_running_loop()
+            decisions, records, late = await loop.run_in_executor(self._threads, self.answerer.answer, request, now)
+        else:
+            decisions, records, late = self.answerer.answer(request, now)
+        if not decisions:
+            errors = [{"path": r.path, "expected": r.expected, "reason": r.reason} for r in late]
+            raise RequestRefused(422, "no lead of the request can be read", errors)
+        try:
+            # INVARIANT: no answer without its audit record on disk.
+            await self.journal.commit(records)
+        except (OSError, AuditBroken):
+            raise RequestRefused(503, "AUDIT_UNAVAILABLE: the decision could not be recorded") from None
+        return encode_answer(decisions, (*request.rejected, *late))
+
+
+def build_app(scoring: Callable[[], Scoring]) -> Starlette:
+    """The ASGI app; `scoring` is asked at each request, so that it may be filled after the app was built."""
+
+    async def score(request: Request) -> Response:
+        try:
+            body = await scoring().score(await request.body())
+        except RequestRefused as refused:
+            content = problem(refused.status, TITLES[refused.status], refused.detail, refused.errors)
+            return Response(content, refused.status, media_type="application/problem+json")
+        return Response(body, 200, media_type="application/json")
+
+    async def index(_: Request) -> Response:
+        return Response(INDEX, 200, media_type="text/html")
+
+    async def openapi(_: Request) -> Response:
+        return Response(openapi_json(), 200, media_type="application/json")
+
+    routes = [
+        Route("/", index, methods=["GET"]),
+        Route("/v1/score", score, methods=["POST"]),
+        Route("/v1/openapi.json", openapi, methods=["GET"]),
+    ]
+    return Starlette(routes=routes)
+
+
+def openapi_json() -> bytes:
+    """The OpenAPI document, derived from the request types themselves."""
+    (envelope, _), components = msgspec.json.schema_components(
+        [Envelope, LeadRequest], ref_template="#/components/schemas/{name}"
+    )
+    components["Envelope"]["properties"]["leads"]["items"] = {"$ref": "#/components/schemas/LeadRequest"}
+    errors = {
+        str(status): {"description": title, "content": {"application/problem+json": {"schema": {"type": "object"}}}}
+        for status, title in {401: "Unauthorized", 415: "Unsupported Media Type", **TITLES}.items()
+    }
+    answer = {
+        "type": "object",
+        "required": ["decisions", "rejected"],
+        "properties": {
+            "decisions": {"type": "array", "items": {"type": "object"}},
+            "rejected": {"type": "array", "items": {"type": "object"}},
+        },
+    }
+    operation = {
+        "summary": "Score leads and say what may be done next",
+        "security": [{"key": []}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": envelope}}},
+        "responses": {"200": {"description": "OK", "content": {"application/json": {"schema": answer}}}, **errors},
+    }
+    document = {
+        "openapi": "3.1.0",
+        "info": {"title": "Leadwell", "version": "1"},
+        "paths": {"/v1/score": {"post": operation}},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}},
+        },
+    }
+    return msgspec.json.encode(document)

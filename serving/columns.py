@@ -1,0 +1,204 @@
+"""Decisions as Arrow tables: one row a lead, the CRM's columns, and the counts of the summary. No loop over leads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.tables import UNKNOWN_INSTANT
+from policy.rulings import EFFECT_ORDER, ERROR_BIT
+from serving.actions import NO_ACTION, QUEUE_KEYS
+from serving.decide import Decisions
+from serving.render import LOG_ODDS_DIGITS, PROBABILITY_DIGITS, instant, valid_until
+
+SUMMARY = ("segment", "band", "channel", "permitted", "rule", "reason", "leads")
+
+
+def decision_table(decisions: Decisions) -> pa.Table:
+    """Every decision, one row a lead, in the order of the lead ids."""
+    scores, members, decider = decisions.scores, decisions.members, decisions.decider
+    hidden = decisions.rulings.no_score
+    segments = pa.array(members.segment_ids)
+    n = len(decisions)
+    columns: dict[str, Any] = {
+        "lead_id": pa.array(decisions.known.lead_ids, pa.string()),
+        "probability": _number(scores.probability, hidden, PROBABILITY_DIGITS),
+        "lower": _number(scores.lower, hidden, PROBABILITY_DIGITS),
+        "upper": _number(scores.upper, hidden, PROBABILITY_DIGITS),
+        "band": _band(decisions),
+        "log_odds": _number(scores.log_odds, hidden, LOG_ODDS_DIGITS),
+        "base": _number(scores.base, hidden, LOG_ODDS_DIGITS),
+        "model": pa.array(scores.model_ids).take(pa.array(scores.model)),
+        "drivers": _drivers(decisions),
+        "fit_points": pa.array(decisions.points.fit, pa.int32(), mask=hidden),
+        "fit_grade": _words(list(decisions.points.scorecard.settings.fit_grades), decisions.points.fit_grade, hidden),
+        "engagement_points": pa.array(decisions.points.engagement, pa.int32(), mask=hidden),
+        "primary_segment": segments.take(pa.array(np.where(hidden, -1, members.primary), mask=hidden)),
+        "segments": _segments(decisions, segments),
+    }
+    for c, channel in enumerate(decisions.book.channels):
+        columns |= {f"{channel}_{name}": column for name, column in _channel(decisions, c).items()}
+    columns |= _action(decisions)
+    for name, value in (
+        ("bundle", decider.bundle_id),
+        ("segment_map", decider.segment_map.hash),
+        ("policy", decisions.book.hash),
+        ("feature_set", decider.spec.version),
+    ):
+        columns[f"version_{name}"] = pa.DictionaryArray.from_arrays(np.zeros(n, dtype=np.int8), pa.array([value]))
+    return pa.table(columns)
+
+
+def crm_table(decisions: pa.Table) -> pa.Table:
+    """What a CRM imports: one flat row a lead, text and numbers only."""
+    flat = ["lead_id", "band", "probability", "fit_grade", "primary_segment", "action", "action_channel", "asset_id"]
+    columns: dict[str, Any] = {name: decisions[name] for name in (*flat, "expires_at", "queue")}
+    for name in decisions.column_names:
+        if name.endswith("_permitted"):
+            columns[name] = decisions[name]
+    return pa.table(columns)
+
+
+def summary_table(decisions: Decisions) -> pa.Table:
+    """How many leads by segment, band, channel, permitted or not, and each rule that stops them."""
+    members, rulings, book = decisions.members, decisions.rulings, decisions.book
+    bands = [decisions.decider.readiness.band_name(code) for code in range(5)]
+    band = np.where(rulings.no_score, 0, decisions.scores.band)
+    cell = members.primary.astype(np.int64) * len(bands) + band
+    cells = len(members.segment_ids) * len(bands)
+    found: dict[str, list[Any]] = {name: [] for name in SUMMARY}
+
+    def count(chosen: NDArray[np.bool_], channel: str, permitted: bool, rule: str, reason: str) -> None:
+        counts = np.bincount(cell[chosen], minlength=cells)
+        for at in np.flatnonzero(counts).tolist():
+            row = (members.segment_ids[at // len(bands)], bands[at % len(bands)], channel, permitted, rule, reason)
+            for name, value in zip(SUMMARY, (*row, int(counts[at])), strict=True):
+                found[name].append(value)
+
+    for c, channel in enumerate(book.channels):
+        permitted, blocks = rulings.permitted[:, c], rulings.blocks[:, c]
+        count(permitted, channel, True, "", "")
+        for bit, one in enumerate(book.rules):
+            fires = ~permitted & ((blocks >> np.uint64(bit)) & np.uint64(1)).astype(bool)
+            count(fires, channel, False, one.id, one.card.reason)
+        count(
+            ~permitted & (blocks >> np.uint64(ERROR_BIT) != 0), channel, False, "EVALUATION_ERROR", "EVALUATION_ERROR"
+        )
+        count(~permitted & (rulings.permits[:, c] == 0), channel, False, "NO_LEGAL_BASIS", "NO_LEGAL_BASIS")
+    return pa.table(found)
+
+
+def _band(decisions: Decisions) -> pa.Array:
+    names = [decisions.decider.readiness.band_name(code) for code in range(5)]
+    return pa.array(names).take(pa.array(np.where(decisions.rulings.no_score, 0, decisions.scores.band)))
+
+
+def _number(values: NDArray[np.float64], hidden: NDArray[np.bool_], digits: int) -> pa.Array:
+    return pa.array(np.round(values, digits), mask=hidden)
+
+
+def _words(words: list[str], codes: NDArray[Any], hidden: NDArray[np.bool_]) -> pa.Array:
+    return pa.array(words, pa.string()).take(pa.array(codes, mask=hidden))
+
+
+def _drivers(decisions: Decisions) -> pa.Array:
+    """The largest contributions of each lead, largest first; ties fall to the first feature, as online."""
+    shown = decisions.decider.settings.serving.drivers_shown
+    contributions = decisions.scores.contributions
+    n, width = contributions.shape
+    shown = min(shown, width)
+    size = -np.abs(contributions)
+    if width > shown:
+        # Every feature at least as large as the smallest shown one: ties are then settled by their place.
+        limit = np.partition(size, shown - 1, axis=1)[:, shown - 1 : shown]
+        size = np.where(size <= limit, size, 1.0)
+    top = np.argsort(size, axis=1, kind="stable")[:, :shown]
+    rows = np.arange(n)[:, None]
+    matrix = np.column_stack((decisions.features.matrix, decisions.members.primary))
+    chosen = contributions[rows, top]
+    kept = (chosen != 0.0) & ~decisions.rulings.no_score[:, None]
+    values = matrix[rows, top][kept]
+    struct = pa.StructArray.from_arrays(
+        [
+            pa.DictionaryArray.from_arrays(top[kept].astype(np.int16), pa.array(decisions.decider.readiness.names)),
+            pa.array(np.where(np.isnan(values), 0, values), mask=np.isnan(values)),
+            pa.array(np.round(chosen[kept], LOG_ODDS_DIGITS)),
+        ],
+        ["feature", "value", "contribution"],
+    )
+    return pa.ListArray.from_arrays(_offsets(kept.sum(axis=1)), struct)
+
+
+def _segments(decisions: Decisions, names: pa.Array) -> pa.Array:
+    member = decisions.members.member & ~decisions.rulings.no_score[:, None]
+    return pa.ListArray.from_arrays(_offsets(member.sum(axis=1)), names.take(pa.array(np.nonzero(member)[1])))
+
+
+def _channel(decisions: Decisions, c: int) -> dict[str, Any]:
+    rulings, book = decisions.rulings, decisions.book
+    permitted = rulings.permitted[:, c]
+    blocks = np.where(permitted, np.uint64(0), rulings.blocks[:, c])
+    bare = ~permitted & (rulings.permits[:, c] == 0)
+    keys, place = np.unique(np.stack([blocks, bare.astype(np.uint64)]), axis=1, return_inverse=True)
+    rules = [_rule_ids(decisions, int(mask), bool(none)) for mask, none in keys.T.tolist()]
+    effects = {one.id: one.card.effect for one in book.rules}
+    strongest = [
+        min((effects.get(i, "forbid") for i in ids), key=EFFECT_ORDER.index) if ids else "forbid" for ids in rules
+    ]
+    at = pa.array(place.reshape(-1))
+    effect = pa.array(strongest).take(at)
+    assets = pa.array(decisions.facts.assets)
+    return {
+        "permitted": pa.array(permitted),
+        "effect": pa.array(np.where(permitted, "permit", effect.to_numpy(zero_copy_only=False)).tolist()),
+        "rules": pa.array(rules, pa.list_(pa.string())).take(at),
+        "asset_id": assets.take(pa.array(rulings.asset[:, c])),
+    }
+
+
+def _rule_ids(decisions: Decisions, mask: int, without_permit: bool) -> list[str]:
+    fired = [one for bit, one in enumerate(decisions.book.rules) if mask >> bit & 1]
+    fired.sort(key=lambda one: (EFFECT_ORDER.index(one.card.effect), one.id))
+    ids = ["EVALUATION_ERROR"] if mask >> ERROR_BIT else []
+    ids += [one.id for one in fired]
+    if decisions.replay:
+        ids = ["REPLAY", *ids]
+    return ids + (["NO_LEGAL_BASIS"] if without_permit else [])
+
+
+def _action(decisions: Decisions) -> dict[str, Any]:
+    chosen, decider, plan = decisions.chosen, decisions.decider, decisions.decider.plan
+    none = chosen.asset == NO_ACTION
+    channels, assets = len(decisions.book.channels), (*decider.assets, None)
+    verbs = [plan.verb(asset, channel) for asset in assets for channel in decisions.book.channels]
+    flat = chosen.asset.astype(np.int64) * channels + chosen.channel
+    meeting = none & (chosen.queue == QUEUE_KEYS.index("meeting"))
+    code = np.where(meeting, len(verbs) + 1, np.where(none, len(verbs), flat))
+    territory = decisions.known.leads.get("territory")
+    words = territory if territory is not None else np.full(len(none), None, dtype=object)
+    seen: dict[tuple[int, Any], str] = {}
+    queues = [
+        seen.get(key) or seen.setdefault(key, plan.queue(*key))
+        for key in zip(chosen.queue.tolist(), words.tolist(), strict=True)
+    ]
+    asset_ids = pa.array([asset.asset_id if asset else None for asset in assets], pa.string())
+    until = instant(valid_until(decisions))
+    return {
+        "action": pa.array([*verbs, "none", "owner_follow_up"]).take(pa.array(code)),
+        "action_channel": pa.array(decisions.book.channels).take(pa.array(chosen.channel, mask=none)),
+        "asset_id": asset_ids.take(pa.array(chosen.asset, mask=none)),
+        "expires_at": pa.array([until]).take(pa.array(np.zeros(len(none), dtype=np.int8), mask=none)),
+        "queue": pa.array(queues, pa.string()),
+        "newest_event_at": pa.array(
+            decisions.known.newest_event_at,
+            pa.timestamp("us", "UTC"),
+            mask=decisions.known.newest_event_at == UNKNOWN_INSTANT,
+        ),
+    }
+
+
+def _offsets(lengths: NDArray[Any]) -> pa.Array:
+    return pa.array(np.concatenate(([0], np.cumsum(lengths))), pa.int32())

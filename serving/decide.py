@@ -1,0 +1,255 @@
+"""The only maker of decisions: tables in, decisions out, the same for one lead online and for millions in batch.
+
+What is decided here is columnar and unrounded; words and rounding come later, in `serving/render.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.content import Asset
+from configs.settings import Settings
+from features.evaluate import Domain
+from features.facts import FactBuilder, Facts, facts_of, with_memberships
+from features.inventory import Inventory
+from features.pipeline import Features, FeatureSpec, features_of, signals_of
+from features.tables import YES, Known, Tables, known_at
+from models.bundle import read_bundle
+from models.scorecard import Points, Scorecard
+from models.scores import Readiness, Scores
+from models.segment_map import Memberships, SegmentMap
+from policy.book import Book
+from policy.rulings import Rulings, rule
+from serving.actions import ActionPlan, Chosen
+from serving.kernels import by_channel
+
+CHUNK_LEADS = 16_384
+# Up to so many leads the whole rulings are kept, so that reasons need not be worked out again.
+KEPT_LEADS = 512
+_ACTION_FACTS = (
+    "off_label_open",
+    "adverse_event_open",
+    "meeting_booked",
+    "product_interest",
+    "preferred_channel",
+    "audience",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRulings:
+    """For each lead and channel: permitted or not, and the asset, blocks and permits that say so.
+
+    `passes` says it for every asset too.
+
+    A permitted channel shows an asset that passes; a forbidden one shows the asset that the fewest rules stop.
+    """
+
+    permitted: NDArray[np.bool_]
+    passes: NDArray[np.bool_]
+    asset: NDArray[np.int16]
+    blocks: NDArray[np.uint64]
+    permits: NDArray[np.uint64]
+    no_score: NDArray[np.bool_]
+    score_blocks: NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """Decisions about `n` leads, column by column, with everything that was decided from."""
+
+    decider: Decider
+    book: Book
+    as_of: datetime
+    replay: bool
+    known: Known
+    features: Features
+    facts: Facts
+    members: Memberships
+    scores: Scores
+    points: Points
+    rulings: ChannelRulings
+    chosen: Chosen
+    ruled: Rulings | None
+
+    def __len__(self) -> int:
+        return len(self.known.lead_ids)
+
+
+@dataclass(frozen=True)
+class Decider:
+    """Everything a decision needs, resolved once; frozen, so that an answer is of exactly one bundle and policy."""
+
+    settings: Settings
+    bundle_id: str
+    readiness: Readiness
+    spec: FeatureSpec
+    segment_map: SegmentMap
+    scorecard: Scorecard
+    builder: FactBuilder
+    inventory: Inventory
+    assets: tuple[Asset, ...]
+    plan: ActionPlan
+    books: dict[date, Book] = field(default_factory=dict)
+    reasons: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, bundle: Path, settings: Settings, *, on: date) -> Decider:
+        """Read a bundle, whose hashes are checked before anything is parsed; raises BundleRefused or ConfigInvalid."""
+        found = read_bundle(bundle)
+        found.refuse_other_vocabularies(settings.vocabularies)
+        domain = Domain.of(settings)
+        decider = cls.of(
+            settings,
+            bundle_id=found.bundle_id,
+            readiness=found.readiness,
+            spec=found.spec,
+            segment_map=SegmentMap.from_json(found.segment_map, domain),
+            scorecard=Scorecard.from_json(found.scorecard, domain),
+        )
+        decider.book(on)
+        return decider
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        bundle_id: str,
+        readiness: Readiness,
+        spec: FeatureSpec,
+        segment_map: SegmentMap,
+        scorecard: Scorecard,
+    ) -> Decider:
+        """Put a decider together from its parts."""
+        return cls(
+            settings=settings,
+            bundle_id=bundle_id,
+            readiness=readiness,
+            spec=spec,
+            segment_map=segment_map,
+            scorecard=scorecard,
+            builder=FactBuilder.of(settings),
+            inventory=Inventory.of(settings.assets, settings.vocabularies),
+            assets=settings.assets,
+            plan=ActionPlan.of(settings.actions, segment_map.definitions, settings.assets, settings.vocabularies),
+        )
+
+    def with_assets(self, assets: Sequence[Asset]) -> Decider:
+        """The same decider over another inventory."""
+        return replace(
+            self,
+            inventory=Inventory.of(tuple(assets), self.settings.vocabularies),
+            assets=tuple(assets),
+            plan=ActionPlan.of(
+                self.settings.actions, self.segment_map.definitions, tuple(assets), self.settings.vocabularies
+            ),
+        )
+
+    @property
+    def asset_ids(self) -> tuple[str, ...]:
+        """Ids of the inventory, in the order of the facts."""
+        return tuple(asset.asset_id for asset in self.assets)
+
+    def book(self, on: date) -> Book:
+        """The rule book in force on a day; the last days' books are kept."""
+        found = self.books.get(on)
+        if found is None:
+            if len(self.books) >= 8:
+                self.books.clear()
+            found = self.books[on] = Book.load(self.settings, on)
+        return found
+
+    def decide(self, tables: Tables, as_of: datetime, *, replay: bool = False, threads: int | None = None) -> Decisions:
+        """Decide about every lead of the tables as known at `as_of`; a replay grants no permit.
+
+        INVARIANT: no lead's decision depends on row order, on what became known after `as_of`, or on how many leads
+        are decided at once.
+        """
+        known = known_at(tables, as_of, threads=threads)
+        signals = signals_of(known, self.builder.plan, self.builder.decision_maker, threads=threads)
+        features = features_of(known, self.spec, signals, threads=threads)
+        facts = facts_of(known, self.builder, self.inventory, signals)
+        prior = self.segment_map.prior_of(known.memberships, known.segment_ids.tolist(), len(known.lead_ids))
+        members = self.segment_map.members(facts, prior, as_of=as_of)
+        facts = with_memberships(facts, self.inventory, members.member, members.segment_ids)
+        scores = self.readiness.predict(features.matrix, members.primary)
+        book = self.book(as_of.astimezone(UTC).date())
+        rulings, chosen, ruled = self._ruled(book, facts, members.primary, scores.band, replay)
+        return Decisions(
+            decider=self,
+            book=book,
+            as_of=as_of,
+            replay=replay,
+            known=known,
+            features=features,
+            facts=facts,
+            members=members,
+            scores=scores,
+            points=self.scorecard.points(facts),
+            rulings=rulings,
+            chosen=chosen,
+            ruled=ruled,
+        )
+
+    def _ruled(
+        self, book: Book, facts: Facts, primary: NDArray[np.int32], band: NDArray[np.uint8], replay: bool
+    ) -> tuple[ChannelRulings, Chosen, Rulings | None]:
+        """Rule and choose, a bounded number of leads at a time: lead by asset by channel is the widest thing here."""
+        parts: list[tuple[ChannelRulings, Chosen]] = []
+        for start in range(0, max(facts.n, 1), CHUNK_LEADS):
+            stop = min(start + CHUNK_LEADS, facts.n)
+            part = facts if stop - start == facts.n else rows_of(facts, start, stop)
+            ruled = rule(book, part)
+            # INVARIANT: a replay permits nothing, whatever the rules of its day say.
+            lead_facts = {name: _per_lead(part, name) for name in _ACTION_FACTS}
+            # A reply to a medical question is offered to nobody who asked none.
+            unasked = self.plan.replies[None, :] & (lead_facts["off_label_open"] != YES)[:, None]
+            offered = ~unasked
+            permitted = np.zeros_like(ruled.permitted) if replay else ruled.permitted & offered[:, :, None]
+            chosen = self.plan.choose(permitted, primary[start:stop], band[start:stop], ruled.no_score, lead_facts)
+            parts.append((_by_channel(ruled, permitted, offered), chosen))
+        if len(parts) == 1:
+            return *parts[0], ruled if facts.n <= KEPT_LEADS else None
+        return _joined([p[0] for p in parts]), _joined([p[1] for p in parts]), None
+
+
+def _by_channel(ruled: Rulings, permitted: NDArray[np.bool_], offered: NDArray[np.bool_]) -> ChannelRulings:
+    n, _, channels = permitted.shape
+    asset, allowed = np.empty((n, channels), dtype=np.int16), np.empty((n, channels), dtype=np.bool_)
+    blocks, permits = np.empty((n, channels), dtype=np.uint64), np.empty((n, channels), dtype=np.uint64)
+    by_channel(ruled.blocks, ruled.permits, permitted, offered, asset, blocks, permits, allowed)
+    return ChannelRulings(
+        permitted=allowed,
+        passes=permitted,
+        asset=asset,
+        blocks=blocks,
+        permits=permits,
+        no_score=ruled.no_score,
+        score_blocks=ruled.score_blocks,
+    )
+
+
+def rows_of(facts: Facts, start: int, stop: int) -> Facts:
+    """Facts of some of the leads."""
+    columns: Mapping[str, NDArray[Any]] = {
+        name: column[start:stop] if column.shape[0] == facts.n else column for name, column in facts.columns.items()
+    }
+    return Facts(stop - start, facts.assets, columns)
+
+
+def _per_lead(facts: Facts, name: str) -> NDArray[Any]:
+    column = facts.columns[name].reshape(-1)
+    return column if len(column) == facts.n else np.broadcast_to(column, (facts.n,))
+
+
+def _joined(parts: list[Any]) -> Any:
+    names = parts[0].__dataclass_fields__
+    return type(parts[0])(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})

@@ -1,0 +1,177 @@
+"""A pure ASGI guard around everything the service answers: key, size, content type, and no exception ever leaves.
+
+BentoML makes a request whose middleware raised wait for its whole timeout, has no key, no body limit and accepts
+pickles and forms; so each of these ends here, before anything parses a byte, as a problem that echoes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from configs.errors import NotReady
+from serving.api import problem
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger("leadwell.serving")
+OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/healthz"})
+KNOWN_PATHS = OPEN_PATHS | {"/metrics", "/v1/score", "/v1/openapi.json"}
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The API keys in force, as digests; several at once so that a key can be rotated. Empty: open to everybody."""
+
+    digests: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, text: str | None, *, allow_none: bool) -> Keys:
+        """Keys from a comma-separated text; raises NotReady where there is none and that was not asked for."""
+        keys = [part.strip() for part in (text or "").split(",") if part.strip()]
+        if not keys and not allow_none:
+            raise NotReady(
+                "no API key: set LEADWELL_API_KEY, or use `leadwell serve --no-key` (LEADWELL_ALLOW_NO_KEY=1) locally"
+            )
+        return cls(tuple(hashlib.sha256(key.encode()).digest() for key in keys))
+
+    def admit(self, headers: dict[bytes, bytes]) -> bool:
+        """Whether the request's header carries a key in force; every key is compared, in constant time."""
+        if not self.digests:
+            return True
+        given = headers.get(b"x-api-key") or b""
+        authorization = headers.get(b"authorization") or b""
+        if not given and authorization[:7].lower() == b"bearer ":
+            given = authorization[7:].strip()
+        digest = hashlib.sha256(given).digest()
+        admitted = False
+        for known in self.digests:
+            admitted |= hmac.compare_digest(digest, known)
+        return admitted and bool(given)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: declared fields only, so that nothing of a request can slip in."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of one record."""
+        line: dict[str, Any] = {"at": round(record.created, 3), "level": record.levelname, "event": record.getMessage()}
+        line.update(getattr(record, "fields", {}))
+        return json.dumps(line, separators=(",", ":"))
+
+
+class Guard:
+    """Wraps an ASGI app; what it lets through carries a key, a bounded body and JSON."""
+
+    def __init__(self, app: App, *, keys: Keys, max_body: int) -> None:
+        self.app, self.keys, self.max_body = app, keys, max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
+            await send(message)
+
+        # INVARIANT: no exception leaves the guard before a response started, and no answer or log holds its text.
+        try:
+            await self._guarded(scope, receive, watched)
+        except Exception as error:  # noqa: BLE001 - the one place that turns anything into an answer
+            log.error("failed", extra={"fields": {"error": type(error).__name__, "route": _route(scope)}})
+            if not status:
+                await answer(watched, 500, "Internal Server Error", "the request could not be answered")
+        fields = {
+            "method": scope["method"] if scope["method"] in _METHODS else "other",
+            "route": _route(scope),
+            "status": status,
+            "ms": round((time.perf_counter() - started) * 1e3, 2),
+        }
+        log.info("answered", extra={"fields": fields})
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        if scope["path"] not in OPEN_PATHS and not self.keys.admit(headers):
+            await answer(send, 401, "Unauthorized", "expected a valid key in X-API-Key or Authorization: Bearer")
+            return
+        if scope["method"] not in ("POST", "PUT", "PATCH", "DELETE"):
+            await self.app(scope, receive, send)
+            return
+        kind = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
+        if kind != b"application/json" or headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            await answer(send, 415, "Unsupported Media Type", "expected application/json, not compressed")
+            return
+        declared = headers.get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > self.max_body:
+            await self._too_large(send)
+            return
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > self.max_body:
+                await self._too_large(send)
+                return
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                break
+        await self.app(scope, _replayed(b"".join(chunks), receive), send)
+
+    async def _too_large(self, send: Send) -> None:
+        await answer(send, 413, "Content Too Large", f"expected at most {self.max_body} bytes")
+
+
+async def answer(send: Send, status: int, title: str, detail: str) -> None:
+    """Send one problem as the whole response."""
+    body = problem(status, title, detail)
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _route(scope: Scope) -> str:
+    return scope["path"] if scope["path"] in KNOWN_PATHS else "other"
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

@@ -1,0 +1,159 @@
+"""From a parsed request to decisions: leads that were told the same things about are decided together.
+
+Whether a section was supplied, and until when the suppression feed is complete, holds for a whole set of tables; so
+leads are grouped by it. Two leads that share an account never share tables: what the request says of one lead must not
+change the answer for another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from configs.errors import InputInvalid
+from features.encode import encode_records
+from features.intake.titles import Titles
+from features.records import Lead
+from features.tables import Tables
+from policy.audit import pseudonym
+from serving.api import SECTIONS, LeadRequest, Rejection, ScoreRequest
+from serving.decide import Decider, Decisions
+from serving.render import audit_record, render
+
+
+class OnlineAnswerer:
+    """Answers parsed requests with one decider."""
+
+    def __init__(self, decider: Decider, key: bytes) -> None:
+        self.decider, self.key = decider, key
+        self.titles = Titles(decider.settings.vocabularies)
+
+    def answer(
+        self, request: ScoreRequest, now: datetime
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[Rejection]]:
+        """Decisions in the order of the request, an audit record for each, and the leads that could not be encoded.
+
+        INVARIANT: an `as_of` before the server's clock is a replay, and a replay grants no permit.
+        """
+        as_of = request.as_of or now
+        decider = self.decider if request.assets is None else self.decider.with_assets(request.assets)
+        found: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+        rejections: list[Rejection] = []
+
+        def decide(positions: Sequence[int]) -> None:
+            items = [request.leads[position] for position in positions]
+            try:
+                tables = tables_of(items, decider, self.titles)
+            except InputInvalid as invalid:
+                if len(positions) == 1:
+                    rejections.append(_rejection(request.places[positions[0]], items[0], invalid))
+                    return
+                for position in positions:
+                    decide([position])
+                return
+            decisions: Decisions = decider.decide(tables, as_of, replay=as_of < now, threads=1)
+            for row, position in enumerate(positions):
+                audit_id = uuid4().hex
+                rendered = render(decisions, row)
+                rendered["audit_id"] = audit_id
+                found[position] = (rendered, audit_record(rendered, pseudonym(self.key, rendered["lead_id"]), now))
+
+        for positions in grouped(request.leads):
+            decide(positions)
+        order = sorted(found)
+        return [found[place][0] for place in order], [found[place][1] for place in order], rejections
+
+    def warm_up(self, now: datetime) -> None:
+        """Compile every kernel before the first real lead; what is decided here is thrown away."""
+        lead = LeadRequest(
+            lead=Lead(lead_id="warm-up"), events=[], touches=[], consents=[], suppressions=[], cases=[], colleagues=[]
+        )
+        for count in (1, 2, 20):
+            leads = tuple(replace_id(lead, f"warm-up-{index}") for index in range(count))
+            self.answer(ScoreRequest(leads, tuple(range(count)), (), None, now - timedelta(microseconds=1)), now)
+
+
+def replace_id(item: LeadRequest, lead_id: str) -> LeadRequest:
+    """The same request for another id; it must hold no rows that name the lead."""
+    return LeadRequest(
+        lead=Lead(lead_id=lead_id),
+        events=item.events,
+        touches=item.touches,
+        consents=item.consents,
+        suppressions=item.suppressions,
+        cases=item.cases,
+        colleagues=item.colleagues,
+    )
+
+
+def grouped(leads: Sequence[LeadRequest]) -> list[list[int]]:
+    """Positions of leads that may share tables.
+
+    INVARIANT: leads of one group supplied the same sections, have one suppression feed, and share no account.
+    """
+    if len(leads) == 1:
+        return [[0]]
+    groups: dict[tuple[Any, ...], list[tuple[list[int], set[str]]]] = {}
+    for position, item in enumerate(leads):
+        key = (
+            *(getattr(item, section) is None for section in SECTIONS),
+            item.account is None,
+            item.suppressions_complete_as_of,
+        )
+        named = (item.lead.account_id, item.account.parent_account_id if item.account is not None else None)
+        accounts = {account_id for account_id in named if account_id is not None}
+        for positions, taken in groups.setdefault(key, []):
+            if taken.isdisjoint(accounts):
+                positions.append(position)
+                taken |= accounts
+                break
+        else:
+            groups[key].append(([position], accounts))
+    return [positions for found in groups.values() for positions, _ in found]
+
+
+def tables_of(items: Sequence[LeadRequest], decider: Decider, titles: Titles) -> Tables:
+    """Encode leads of one group; raises InputInvalid."""
+    first = items[0]
+
+    def joined(section: str) -> list[Any] | None:
+        if getattr(first, section) is None:
+            return None
+        if len(items) == 1:
+            rows: list[Any] = getattr(first, section)
+            return rows
+        return [row for item in items for row in getattr(item, section)]
+
+    accounts = [account for item in items for account in (item.account, item.parent_account) if account is not None]
+    tables = encode_records(
+        [item.lead for item in items],
+        accounts,
+        joined("events"),
+        joined("touches"),
+        joined("consents"),
+        joined("suppressions"),
+        joined("cases"),
+        joined("memberships"),
+        joined("colleagues"),
+        vocabularies=decider.settings.vocabularies,
+        asset_ids=decider.asset_ids,
+        suppressions_complete_as_of=first.suppressions_complete_as_of,
+        colleague_of=[row for row, item in enumerate(items) for _ in item.colleagues or ()],
+        titles=titles,
+    )
+    # No summaries means that colleagues are unknown; None would mean that these leads are everybody there is.
+    return tables if tables.colleagues is not None else replace(tables, colleagues={})
+
+
+def _rejection(place: int, item: LeadRequest, invalid: InputInvalid) -> Rejection:
+    path = f"$.leads[{place}].{invalid.file}" + (f"[{invalid.row}]" if invalid.row is not None else "")
+    return Rejection(
+        index=place,
+        reason="INVALID",
+        path=path + (f".{invalid.field}" if invalid.field else ""),
+        expected=invalid.expected,
+        lead_id=item.lead.lead_id,
+    )

@@ -1,0 +1,335 @@
+"""Rescore everybody: partition by partition in bounded memory, written whole or not at all.
+
+Partitions are whole account trees, so that each is decided exactly as if it were alone. The same data, bundle, policy
+and `as_of` give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from configs.content import Asset
+from configs.settings import Settings
+from features.intake.partitions import plan_partitions
+from features.intake.sources import Intake
+from features.tables import Tables
+from policy.audit import AuditLog
+from serving.columns import SUMMARY, crm_table, decision_table, summary_table
+from serving.decide import Decider, Decisions
+from serving.files import only_writer, sha256_of, whole_or_nothing, write_csv, write_json
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    """What a run did: how many leads, how many of each channel permitted, rows rejected, and the root of its audit."""
+
+    out: Path
+    leads: int
+    rejected: int
+    permitted: Mapping[str, int]
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartResult:
+    """What one partition leaves for the whole: its leaves, its counts; its rows are on disk."""
+
+    index: int
+    leads: int
+    leaves: bytes
+    permitted: dict[str, int]
+    summary: list[dict[str, Any]]
+
+
+def rescore(
+    files: Mapping[str, Path],
+    bundle: Path,
+    settings: Settings,
+    out: Path,
+    as_of: datetime,
+    *,
+    now: datetime | None = None,
+    partitions: int | None = None,
+    workers: int = 2,
+    suppressions_complete_as_of: datetime | None = None,
+    audit: Path | None = None,
+    progress: Progress | None = None,
+) -> Rescored:
+    """Decide about every lead of the files and put the result at `out` in one step.
+
+    Args:
+        files: table -> file, folder or pattern, as from `find_files`.
+        bundle: the trained bundle.
+        settings: the configuration, for the policy and the assets.
+        out: a new folder, or an earlier result to replace.
+        as_of: the instant that everything is decided for.
+        now: the clock; an `as_of` before it makes the run a replay that grants no permit. Absent: `as_of` is now.
+        partitions: how many; from the number of leads when absent.
+        workers: processes; 1 decides in this one.
+        suppressions_complete_as_of: until when the suppression feed is complete, where its file does not say.
+        audit: folder of the audit log; none is written when absent.
+        progress: told (what, done, of how many).
+    """
+    decider = Decider.load(bundle, settings, on=as_of.astimezone(UTC).date())
+    count = partitions or _partitions(files, settings)
+
+    def read(told: Callable[[str], None]) -> Iterator[tuple[int, Intake]]:
+        with plan_partitions(
+            files,
+            settings,
+            assets=decider.assets,
+            count=count,
+            as_of=as_of,
+            suppressions_complete_as_of=suppressions_complete_as_of,
+            progress=told,
+        ) as plan:
+            yield from enumerate(plan.parts())
+
+    job = _Job(bundle, settings, as_of, now is not None and as_of < now)
+    return _run(read, count, decider, job, out, workers=workers, audit=audit, progress=progress)
+
+
+def rescore_intake(
+    intake: Intake,
+    bundle: Path,
+    settings: Settings,
+    out: Path,
+    as_of: datetime,
+    *,
+    assets: tuple[Asset, ...] | None = None,
+    now: datetime | None = None,
+    audit: Path | None = None,
+    progress: Progress | None = None,
+) -> Rescored:
+    """The same for tables that are in memory already, such as a flat export; `assets` replace the inventory."""
+    decider = Decider.load(bundle, settings, on=as_of.astimezone(UTC).date())
+    if assets is not None:
+        decider = decider.with_assets(assets)
+    job = _Job(bundle, settings, as_of, now is not None and as_of < now)
+    return _run(lambda _: iter([(0, intake)]), 1, decider, job, out, workers=1, audit=audit, progress=progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    bundle: Path
+    settings: Settings
+    as_of: datetime
+    replay: bool
+
+
+def _run(
+    read: Callable[[Callable[[str], None]], Iterator[tuple[int, Intake]]],
+    count: int,
+    decider: Decider,
+    job: _Job,
+    out: Path,
+    *,
+    workers: int,
+    audit: Path | None,
+    progress: Progress | None,
+) -> Rescored:
+    told = progress or (lambda what, done, of: None)
+    with only_writer(out), whole_or_nothing(out) as folder:
+        (folder / "decisions").mkdir()
+        (folder / "crm").mkdir()
+        results: list[PartResult] = []
+        intakes: list[pa.Table] = []
+        counts: dict[str, dict[str, int]] = {}
+
+        def noted(parts: Iterator[tuple[int, Intake]]) -> Iterator[tuple[int, Tables]]:
+            for index, intake in parts:
+                intakes.append(intake.rejects)
+                _add_counts(counts, intake)
+                yield index, intake.tables
+
+        parts = noted(read(lambda table: told(f"reading {table}", 0, count)))
+        for result in _decided(parts, decider, job, folder, workers if count > 1 else 1):
+            results.append(result)
+            told("deciding", len(results), count)
+        results.sort(key=lambda result: result.index)
+        told("writing", count, count)
+        return _finish(results, intakes, counts, decider, job, folder, out, audit)
+
+
+def _decided(
+    parts: Iterator[tuple[int, Tables]], decider: Decider, job: _Job, folder: Path, workers: int
+) -> Iterator[PartResult]:
+    if workers <= 1:
+        for index, tables in parts:
+            yield write_part(decider, tables, job.as_of, job.replay, folder, index)
+        return
+    # Spawned, never forked: LightGBM and DuckDB have threads, and a forked child of theirs can hang.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(job,)) as pool:
+        running: set[Future[PartResult]] = set()
+        for index, tables in parts:
+            running.add(pool.submit(_in_child, tables, job.as_of, job.replay, folder, index))
+            if len(running) > workers:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        for future in running:
+            yield future.result()
+
+
+_CHILD: dict[str, Decider] = {}
+
+
+def _start(job: _Job) -> None:
+    _CHILD["decider"] = Decider.load(job.bundle, job.settings, on=job.as_of.astimezone(UTC).date())
+
+
+def _in_child(tables: Tables, as_of: datetime, replay: bool, folder: Path, index: int) -> PartResult:
+    return write_part(_CHILD["decider"], tables, as_of, replay, folder, index, threads=1)
+
+
+def write_part(
+    decider: Decider,
+    tables: Tables,
+    as_of: datetime,
+    replay: bool,
+    folder: Path,
+    index: int,
+    *,
+    threads: int | None = None,
+) -> PartResult:
+    """Decide one partition and write its rows."""
+    decisions = decider.decide(tables, as_of, replay=replay, threads=threads)
+    table = decision_table(decisions)
+    pq.write_table(table, folder / "decisions" / f"part-{index:05d}.parquet", compression="zstd")
+    write_csv(crm_table(table), folder / "crm" / f"{index:05d}.csv", header=index == 0)
+    permitted = decisions.rulings.permitted.sum(axis=0).tolist()
+    return PartResult(
+        index=index,
+        leads=len(decisions),
+        leaves=leaves_of(decisions),
+        permitted=dict(zip(decisions.book.channels, permitted, strict=True)),
+        summary=summary_table(decisions).to_pylist(),
+    )
+
+
+def leaves_of(decisions: Decisions) -> bytes:
+    """One SHA-256 for each lead over what was decided about it; these are the leaves of the run's Merkle tree."""
+    rulings, scores, chosen = decisions.rulings, decisions.scores, decisions.chosen
+    n = len(decisions)
+    packed = np.concatenate(
+        [
+            np.ascontiguousarray(part).reshape(n, -1).view(np.uint8).reshape(n, -1)
+            for part in (
+                rulings.blocks,
+                rulings.permits,
+                rulings.permitted,
+                rulings.score_blocks,
+                np.round(scores.probability * 1e6).astype(np.int64),
+                scores.band,
+                decisions.members.primary,
+                chosen.asset,
+                chosen.channel,
+                chosen.queue,
+            )
+        ],
+        axis=1,
+    )
+    width, content = packed.shape[1], packed.tobytes()
+    prefix = f"{decisions.book.hash}{decisions.decider.bundle_id}".encode()
+    return b"".join(
+        hashlib.sha256(prefix + lead_id.encode() + content[row * width : (row + 1) * width]).digest()
+        for row, lead_id in enumerate(decisions.known.lead_ids.tolist())
+    )
+
+
+def merkle_root(leaves: bytes) -> str:
+    """Root over 32-byte leaves as in RFC 6962: leaves and nodes are told apart, an odd node moves up as it is."""
+    level = [hashlib.sha256(b"\x00" + leaves[at : at + 32]).digest() for at in range(0, len(leaves), 32)]
+    while len(level) > 1:
+        paired = [hashlib.sha256(b"\x01" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=False)]
+        level = paired + ([level[-1]] if len(level) % 2 else [])
+    return (level[0] if level else hashlib.sha256(b"").digest()).hex()
+
+
+def _finish(
+    results: list[PartResult],
+    rejects: list[pa.Table],
+    counts: dict[str, dict[str, int]],
+    decider: Decider,
+    job: _Job,
+    folder: Path,
+    out: Path,
+    audit: Path | None,
+) -> Rescored:
+    with (folder / "crm.csv").open("wb") as whole:
+        for path in sorted((folder / "crm").iterdir()):
+            whole.write(path.read_bytes())
+            path.unlink()
+    (folder / "crm").rmdir()
+    rejected = pa.concat_tables(rejects)
+    rejected = rejected.sort_by([(name, "ascending") for name in rejected.column_names])
+    write_csv(rejected, folder / "rejects.csv")
+    _write_summary(results, folder)
+    # Sorted, so that the root says what was decided and not how it was partitioned.
+    leaves = b"".join(result.leaves for result in results)
+    root = merkle_root(b"".join(sorted(leaves[at : at + 32] for at in range(0, len(leaves), 32))))
+    leads = sum(result.leads for result in results)
+    permitted = {channel: sum(r.permitted[channel] for r in results) for channel in results[0].permitted}
+    book = decider.book(job.as_of.astimezone(UTC).date())
+    run = {
+        "as_of": job.as_of.astimezone(UTC).isoformat(),
+        "replay": job.replay,
+        "bundle": decider.bundle_id,
+        "segments": decider.segment_map.hash,
+        "policy": book.hash,
+        "features": decider.spec.version,
+        "leads": leads,
+        "merkle_root": root,
+    }
+    if audit is not None:
+        log = AuditLog(audit, f"rescore_{secrets.token_hex(6)}")
+        log.append({"kind": "rescore", **run})
+        log.close()
+    listed = {
+        str(path.relative_to(folder)): {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    manifest = {**run, "permitted": permitted, "rows": counts, "rejected": rejected.num_rows, "files": listed}
+    # INVARIANT: the manifest is the last file, so a folder without one is not a result.
+    write_json(folder / "manifest.json", manifest)
+    return Rescored(out, leads, rejected.num_rows, permitted, root)
+
+
+def _write_summary(results: list[PartResult], folder: Path) -> None:
+    total: dict[tuple[Any, ...], int] = {}
+    for result in results:
+        for row in result.summary:
+            key = tuple(row[name] for name in SUMMARY[:-1])
+            total[key] = total.get(key, 0) + row["leads"]
+    rows = [dict(zip(SUMMARY, (*key, total[key]), strict=True)) for key in sorted(total)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "summary.parquet")
+    (folder / "summary.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def _add_counts(counts: dict[str, dict[str, int]], intake: Intake) -> None:
+    for table, found in intake.counts.items():
+        own = counts.setdefault(table, {})
+        for name in ("read", "used", "rejected", "duplicate"):
+            own[name] = own.get(name, 0) + int(getattr(found, name))
+
+
+def _partitions(files: Mapping[str, Path], settings: Settings) -> int:
+    path = files["leads"]
+    leads = pq.read_metadata(path).num_rows if path.is_file() and path.suffix == ".parquet" else 0
+    return 1 + leads // settings.serving.partition_leads

@@ -1,0 +1,84 @@
+"""The BentoML service: it reads the champion bundle at its start, mounts the scoring app and puts the guard around it.
+
+Environment, read once: LEADWELL_API_KEY (several, comma-separated, while a key is rotated), LEADWELL_ALLOW_NO_KEY,
+LEADWELL_BUNDLE or LEADWELL_CHAMPION, LEADWELL_CONFIGS, LEADWELL_AUDIT, LEADWELL_AS_OF, LEADWELL_WORKERS.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import bentoml
+
+from configs.errors import InputInvalid, LeadwellError
+from configs.settings import load_settings
+from serving.app import Scoring, build_app
+from serving.guard import Guard, JsonLines, Keys
+from serving.start import champion_bundle, start_scoring, steady
+
+CONFIGS = os.environ.get("LEADWELL_CONFIGS")
+SETTINGS = load_settings(Path(CONFIGS) if CONFIGS else None)
+KEYS = Keys.of(os.environ.get("LEADWELL_API_KEY"), allow_none=os.environ.get("LEADWELL_ALLOW_NO_KEY") == "1")
+log = logging.getLogger("leadwell.serving")
+
+
+def clock_of(pinned: str | None) -> Callable[[], datetime]:
+    """The server's clock: the real one, or one pinned to an instant for demos and tests."""
+    if not pinned:
+        return lambda: datetime.now(UTC)
+    try:
+        instant = datetime.fromisoformat(pinned)
+    except ValueError:
+        raise InputInvalid("LEADWELL_AS_OF", "expected a date or an instant such as 2026-06-30T00:00:00Z") from None
+    fixed = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return lambda: fixed
+
+
+def log_json_lines() -> None:
+    """Send this package's log to standard error, one JSON object a line."""
+    stream = logging.StreamHandler()
+    stream.setFormatter(JsonLines())
+    root = logging.getLogger("leadwell")
+    root.handlers, root.propagate = [stream], False
+    root.setLevel(logging.INFO)
+
+
+log_json_lines()
+SCORING = Scoring(SETTINGS, clock_of(os.environ.get("LEADWELL_AS_OF")))
+
+
+@bentoml.service(
+    name="lead_scoring",
+    workers=int(os.environ.get("LEADWELL_WORKERS", "1")),
+    traffic={"timeout": SETTINGS.serving.timeout_seconds, "max_concurrency": SETTINGS.serving.max_concurrency},
+    metrics={"enabled": True, "namespace": "lead_scoring"},
+    logging={"access": {"enabled": False}},
+)
+class LeadScoring:
+    """Scores leads; alive without a bundle, ready with one."""
+
+    def __init__(self) -> None:
+        # A worker that cannot read its bundle stays alive and says what to run; it never answers from something older.
+        try:
+            bundle, expected = champion_bundle(os.environ.get("LEADWELL_BUNDLE"), os.environ.get("LEADWELL_CHAMPION"))
+            audit = Path(os.environ.get("LEADWELL_AUDIT", "artifacts/audit"))
+            start_scoring(SCORING, bundle, audit, expected=expected)
+            steady()
+        except LeadwellError as error:
+            SCORING.missing = str(error)
+            log.error("not ready", extra={"fields": {"reason": str(error)}})
+
+    async def __is_ready__(self) -> bool:
+        """Whether a bundle was read and leads can be scored."""
+        return SCORING.ready
+
+
+# BentoML's decorator makes a service of the class, which its types do not say.
+SERVICE: Any = LeadScoring
+SERVICE.mount_asgi_app(build_app(lambda: SCORING), path="/", name="leadwell")
+SERVICE.add_asgi_middleware(Guard, keys=KEYS, max_body=SETTINGS.serving.max_bulk_bytes)
