@@ -8,13 +8,128 @@ from typing import Annotated
 import typer
 
 from cli.clock import chosen
-from cli.screen import line, next_step, step
+from cli.screen import line, next_step, step, table
+from configs.errors import InputInvalid
+from training.evaluate import Comparison, Metrics
 
 Configs = Annotated[Path | None, typer.Option("--configs", help="folder that replaces the shipped configuration")]
 Artifacts = Annotated[Path, typer.Option("--artifacts", help="where champion.json and the MLflow store live")]
 By = Annotated[str, typer.Option("--by", help="who decides this; kept in the history")]
 
 ARTIFACTS = Path("artifacts")
+
+
+def train(
+    bundle: Annotated[Path, typer.Option("--bundle", help="folder for the bundle")] = ARTIFACTS / "bundle",
+    data: Annotated[Path | None, typer.Option("--data", help="folder with one file for each table")] = None,
+    source: Annotated[Path | None, typer.Option("--source", help="mapping of a flat export")] = None,
+    leads: Annotated[Path | None, typer.Option("--leads", help="the flat export, with its outcome")] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="learn only from what was known then")] = None,
+    artifacts: Artifacts = ARTIFACTS,
+    configs: Configs = None,
+) -> None:
+    """Learn readiness, judge it on later data beside the baselines, write a bundle, and log it all to MLflow.
+
+    Example: leadwell train --data artifacts/world --bundle artifacts/bundle
+
+    Example: leadwell train --source xeducation --leads old.csv --bundle artifacts/flat
+    """
+    from cli.journeys import log_training
+    from configs.settings import load_settings, load_source
+    from features.intake.flat import read_flat
+    from features.intake.sources import find_files, read_tables
+    from training.train import train as train_tables
+    from training.train import train_flat
+
+    settings = load_settings(configs)
+    if source is not None and leads is not None and data is None:
+        mapping = load_source(source)
+        with step("Reading the export"):
+            intake = read_flat(mapping, leads, settings, training=True)
+        with step("Training") as report:
+            trained = train_flat(intake, settings, mapping, bundle, progress=report)
+        name = mapping.name
+    elif data is not None and source is None and leads is None:
+        instant = chosen(as_of, data)
+        with step("Reading tables"):
+            intake = read_tables(find_files(data), settings, assets=settings.assets, as_of=instant)
+        with step("Training") as report:
+            trained = train_tables(intake.tables, settings, instant, bundle, progress=report)
+        name = data.name
+    else:
+        raise InputInvalid("train", "expected either --data FOLDER, or --source MAPPING with --leads FILE")
+    with step("Logging to MLflow"):
+        log_training(trained, settings, artifacts, name)
+    show_comparison(trained.comparison, trained.time_only)
+    rejected = intake.rejects.num_rows
+    if rejected:
+        line(f"[yellow]{rejected:,} rows were rejected: leadwell data check --rejects FILE lists them[/yellow]")
+    line(f"bundle {trained.bundle.bundle_id[:12]} in {bundle}")
+    next_step(f'leadwell promote --bundle {bundle} --by "YOUR NAME"')
+
+
+def evaluate(
+    bundle: Annotated[Path, typer.Option("--bundle", help="the bundle to judge", exists=True)] = ARTIFACTS / "bundle",
+    data: Annotated[Path | None, typer.Option("--data", help="folder with one file for each table")] = None,
+    source: Annotated[Path | None, typer.Option("--source", help="mapping of a flat export")] = None,
+    leads: Annotated[Path | None, typer.Option("--leads", help="the flat export, with its outcome")] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="judge with what was known then")] = None,
+    configs: Configs = None,
+) -> None:
+    """Judge a bundle on data it has not seen, beside baselines fitted on the earlier part of that data.
+
+    Example: leadwell evaluate --bundle artifacts/bundle --data exports/
+
+    Example: leadwell evaluate --bundle artifacts/flat --source xeducation --leads new.csv
+    """
+    from configs.settings import load_settings, load_source
+    from features.intake.flat import read_flat
+    from features.intake.sources import find_files, read_tables
+    from models.bundle import read_bundle
+    from training.train import evaluate_bundle, evaluate_bundle_flat
+
+    settings = load_settings(configs)
+    found = read_bundle(bundle)
+    found.refuse_other_vocabularies(settings.vocabularies)
+    if source is not None and leads is not None and data is None:
+        mapping = load_source(source)
+        intake = read_flat(mapping, leads, settings, training=True)
+        with step("Judging") as report:
+            judged = evaluate_bundle_flat(found, intake, settings, mapping, progress=report)
+    elif data is not None and source is None and leads is None:
+        instant = chosen(as_of, data)
+        intake = read_tables(find_files(data), settings, assets=settings.assets, as_of=instant)
+        with step("Judging") as report:
+            judged = evaluate_bundle(found, intake.tables, settings, instant, progress=report)
+    else:
+        raise InputInvalid("evaluate", "expected either --data FOLDER, or --source MAPPING with --leads FILE")
+    show_comparison(judged.comparison, None)
+    if judged.seen:
+        line("[yellow]The bundle was trained on rows that judge here: these numbers flatter it.[/yellow]")
+        line("[yellow]Judge it on data recorded after it was made, or read the metrics in its manifest.[/yellow]")
+
+
+def show_comparison(comparison: Comparison, time_only: Metrics | None) -> None:
+    """Every model on the same later rows, and ours against each with its noise."""
+    rows = []
+    for name, m in sorted(comparison.models.items(), key=lambda entry: entry[1].log_loss):
+        gap = "" if name == comparison.ours else comparison.against(name)
+        against = f"{gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] {gap.verdict}" if gap else "ours"
+        shown = (f"{m.auc:.3f}", f"{m.log_loss:.4f}", f"{m.calibration_error:.3f}", f"{m.lift_at_10:.2f}")
+        rows.append((name.replace("_", " "), *shown, against))
+    judged = comparison.models[comparison.ours]
+    columns = ("model", "AUC", "log-loss", "calibration error", "lift at 10 %", "our log-loss minus theirs, 95 %")
+    table(
+        f"Judged on {judged.rows:,} later rows, {judged.positives:,} with the outcome",
+        columns,
+        rows,
+        right=(1, 2, 3, 4),
+    )
+    lost = comparison.worse_segments()
+    if lost:
+        line(f"[yellow]worse than a baseline beyond noise in {len(lost)} segment comparisons: see the report[/yellow]")
+    if time_only is not None:
+        line(f"[dim]later, but accounts that trained: AUC {time_only.auc:.3f}, log-loss {time_only.log_loss:.4f}[/dim]")
 
 
 def promote(
@@ -45,3 +160,10 @@ def rollback(by: By, artifacts: Artifacts = ARTIFACTS) -> None:
         champion = roll_back(artifacts, by=by, as_of=chosen(None))
     line(f"champion {champion.bundle_id[:12]} again")
     next_step("leadwell serve")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this room."""
+    panel = "Data scientists"
+    for command in (train, evaluate, promote, rollback):
+        app.command(rich_help_panel=panel)(command)

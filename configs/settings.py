@@ -99,6 +99,15 @@ def load_source(path: Path) -> SourceMapping:
     return found
 
 
+def load_assets(path: Path) -> tuple[Asset, ...]:
+    """Read an inventory of assets from a file shaped like `assets.yaml`."""
+    problems: list[Problem] = []
+    found = _Reader(path.parent, problems).listed(path.name, "assets", Asset)
+    if problems:
+        raise ConfigInvalid(problems)
+    return tuple(found)
+
+
 class _Reader:
     """Reads files below a root and collects problems instead of stopping at the first."""
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.evaluate import reading
 from features.tables import UNKNOWN_INSTANT
 from policy.rulings import EFFECT_ORDER, ERROR_BIT
 from serving.actions import NO_ACTION, QUEUE_KEYS
@@ -59,6 +61,8 @@ def crm_table(decisions: pa.Table) -> pa.Table:
     for name in decisions.column_names:
         if name.endswith("_permitted"):
             columns[name] = decisions[name]
+        elif name.endswith("_reasons"):
+            columns[name] = pc.binary_join(decisions[name], "; ")
     return pa.table(columns)
 
 
@@ -81,9 +85,12 @@ def summary_table(decisions: Decisions) -> pa.Table:
     for c, channel in enumerate(book.channels):
         permitted, blocks = rulings.permitted[:, c], rulings.blocks[:, c]
         count(permitted, channel, True, "", "")
+        surely = surely_fires(decisions, c)
         for bit, one in enumerate(book.rules):
-            fires = ~permitted & ((blocks >> np.uint64(bit)) & np.uint64(1)).astype(bool)
-            count(fires, channel, False, one.id, one.card.reason)
+            fires = ~permitted & _has(blocks, bit)
+            sure = _has(surely, bit) if one.card.reason_unknown else fires
+            count(fires & sure, channel, False, one.id, one.card.reason)
+            count(fires & ~sure, channel, False, one.id, one.card.reason_unknown or one.card.reason)
         count(
             ~permitted & (blocks >> np.uint64(ERROR_BIT) != 0), channel, False, "EVALUATION_ERROR", "EVALUATION_ERROR"
         )
@@ -142,8 +149,10 @@ def _channel(decisions: Decisions, c: int) -> dict[str, Any]:
     permitted = rulings.permitted[:, c]
     blocks = np.where(permitted, np.uint64(0), rulings.blocks[:, c])
     bare = ~permitted & (rulings.permits[:, c] == 0)
-    keys, place = np.unique(np.stack([blocks, bare.astype(np.uint64)]), axis=1, return_inverse=True)
-    rules = [_rule_ids(decisions, int(mask), bool(none)) for mask, none in keys.T.tolist()]
+    surely = surely_fires(decisions, c) & blocks
+    keys, place = np.unique(np.stack([blocks, bare.astype(np.uint64), surely]), axis=1, return_inverse=True)
+    rules = [_rule_ids(decisions, int(mask), bool(none)) for mask, none, _ in keys.T.tolist()]
+    reasons = [_reasons(decisions, ids, int(sure)) for ids, sure in zip(rules, keys[2].tolist(), strict=True)]
     effects = {one.id: one.card.effect for one in book.rules}
     strongest = [
         min((effects.get(i, "forbid") for i in ids), key=EFFECT_ORDER.index) if ids else "forbid" for ids in rules
@@ -155,8 +164,46 @@ def _channel(decisions: Decisions, c: int) -> dict[str, Any]:
         "permitted": pa.array(permitted),
         "effect": pa.array(np.where(permitted, "permit", effect.to_numpy(zero_copy_only=False)).tolist()),
         "rules": pa.array(rules, pa.list_(pa.string())).take(at),
+        "reasons": pa.array(reasons, pa.list_(pa.string())).take(at),
         "asset_id": assets.take(pa.array(rulings.asset[:, c])),
     }
+
+
+def surely_fires(decisions: Decisions, c: int) -> NDArray[np.uint64]:
+    """For each lead a mask of the rules that surely fire on the asset a channel shows, where the card tells it apart.
+
+    A card may give one reason where it knows and another where it does not: "he said no" is not "nobody asked him".
+    """
+    asset = decisions.rulings.asset[:, c].astype(np.intp)
+    at = (np.arange(len(decisions)), asset, np.full(len(decisions), c))
+    shown: dict[str, NDArray[Any]] = {}
+    found = np.zeros(len(decisions), dtype=np.uint64)
+    for bit, one in enumerate(decisions.book.rules):
+        if one.card.reason_unknown is None or c not in one.channels:
+            continue
+        for fact in one.facts:
+            column = decisions.facts.columns.get(fact)
+            if fact not in shown and column is not None:
+                sizes = zip(at, column.shape, strict=True)
+                shown[fact] = column[tuple(place if size > 1 else np.zeros_like(place) for place, size in sizes)]
+        known = {fact: shown[fact] for fact in one.facts if fact in shown}
+        sure = np.broadcast_to(reading(one.normal, known, {}, must=True), found.shape)
+        found |= sure.astype(np.uint64) << np.uint64(bit)
+    return found
+
+
+def _has(masks: NDArray[np.uint64], bit: int) -> NDArray[np.bool_]:
+    return ((masks >> np.uint64(bit)) & np.uint64(1)).astype(np.bool_)
+
+
+def _reasons(decisions: Decisions, rule_ids: list[str], surely: int) -> list[str]:
+    cards = {one.id: (one.card, surely >> bit & 1) for bit, one in enumerate(decisions.book.rules)}
+    found = []
+    for rule_id in rule_ids:
+        card, sure = cards.get(rule_id, (None, 1))
+        # What is no rule of the book, such as NO_LEGAL_BASIS, is its own reason.
+        found.append(rule_id if card is None else card.reason if sure else card.reason_unknown or card.reason)
+    return list(dict.fromkeys(found))
 
 
 def _rule_ids(decisions: Decisions, mask: int, without_permit: bool) -> list[str]:

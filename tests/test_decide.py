@@ -166,6 +166,8 @@ def test_columns_say_what_words_say(world: World) -> None:
             assert row[f"{channel}_permitted"] == found["permitted"]
             assert row[f"{channel}_effect"] == ("permit" if found["permitted"] else found["effect"])
             assert row[f"{channel}_rules"] == [block["rule"] for block in found.get("blocks", ())]
+            reasons = dict.fromkeys(block["reason"] for block in found.get("blocks", ()))
+            assert row[f"{channel}_reasons"] == list(reasons)
 
 
 def test_drivers_and_rest_add_up_to_the_log_odds(world: World) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,47 @@ def learn(
     )
     tell("done", 1.0)
     return Trained(bundle, folder, dataset, comparison, predictions, time_only, judged)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A bundle beside baselines on rows of other data; `seen` says that it may have been trained on some of them."""
+
+    comparison: Comparison
+    seen: bool
+
+
+def evaluate_bundle(
+    bundle: Bundle, tables: Tables, settings: Settings, as_of: datetime, *, progress: Progress | None = None
+) -> Judged:
+    """Judge a bundle on the latest complete snapshot as of an instant, all of it and not held-out accounts alone."""
+    segment_map = SegmentMap.from_json(bundle.segment_map, Domain.of(settings))
+    dataset = build_dataset(tables, settings, segment_map, as_of, spec=bundle.spec)
+    dataset = replace(dataset, judge=dataset.judge | dataset.time_only)
+    snapshot = as_of - timedelta(days=settings.training.horizon_days)
+    seen = bundle.manifest.created_as_of > snapshot
+    return Judged(_beside_baselines(bundle, dataset, progress or _silent), seen)
+
+
+def evaluate_bundle_flat(
+    bundle: Bundle, intake: Intake, settings: Settings, mapping: SourceMapping, *, progress: Progress | None = None
+) -> Judged:
+    """Judge a bundle on the last part of a flat export, in the order its mapping declares."""
+    segment_map = SegmentMap.from_json(bundle.segment_map, Domain.of(settings))
+    dataset = build_flat_dataset(intake, settings, segment_map, mapping, spec=bundle.spec)
+    seen = bundle.manifest.training_data == dataset.dataset_id
+    return Judged(_beside_baselines(bundle, dataset, progress or _silent), seen)
+
+
+def _beside_baselines(bundle: Bundle, dataset: Dataset, tell: Progress) -> Comparison:
+    train, judge = dataset.train, dataset.judge
+    tell("fitting baselines", 0.3)
+    baselines = fit_baselines(dataset.X[train], dataset.y[train], dataset.spec, dataset.segment[train])
+    predictions = {OURS: bundle.readiness.predict(dataset.X[judge], dataset.segment[judge]).probability}
+    predictions |= {name: predict(dataset.X[judge], dataset.segment[judge]) for name, predict in baselines.items()}
+    tell("comparing", 0.8)
+    names = np.array([*dataset.segment_ids, "none"], dtype=object)[dataset.segment[judge]]
+    return compare(dataset.y[judge], predictions, ours=OURS, segment=names, cluster=dataset.root[judge])
 
 
 def fit(dataset: Dataset, settings: Settings, rows: NDArray[np.bool_]) -> Readiness:

@@ -1,0 +1,300 @@
+"""Writes docs/reference.md from the code and the shipped configuration, so that the page cannot say something else.
+
+`python -m cli.reference` writes the page; a test compares it with what is made now.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from cli.reference_words import (
+    ABSTAIN_SAYS,
+    ENVIRONMENT,
+    GATE_SAYS,
+    NOT_SHIPPED,
+    NOT_SHIPPED_PERMITS,
+    REJECTION_SAYS,
+    SETTING_SAYS,
+)
+from configs.cards import RuleCard
+from configs.dictionary import count_facts
+from configs.settings import Settings, load_settings
+from features.catalog import declared_features
+from models.bands import CUT_BANDS, REASONS
+from policy.gates import NEVER_FEATURES
+from policy.reasons import EVALUATION_ERROR, NO_LEGAL_BASIS
+from serving.render import REPLAY_BLOCK
+
+PAGE = Path("docs/reference.md")
+COMMAND = "python -m cli.reference"
+SETTING_FILES = {"training.yaml": "training", "serving.yaml": "serving", "features.yaml": "features"}
+SIGNS = {-1: "−", 0: "", 1: "+"}
+OPENING = f"""# Reference
+
+Made from the code and the shipped configuration by `{COMMAND}` (`make docs`); do not edit. A test compares this page
+with what is made now. Every shipped rule is a conservative default that your counsel must review, not legal advice."""
+
+
+def commands(app: Any) -> Iterator[tuple[str, Any]]:
+    """Every command of a Typer app as (`leadwell data check`, click command), in the order of `--help`."""
+    import typer.main
+
+    yield from _below("leadwell", typer.main.get_command(app))
+
+
+def shipped_id(card_id: str, known: Iterable[str]) -> str | None:
+    """The default card that a shipped card stands for: `CON-02-AUD` is a part of `CON-02`."""
+    found = [default for default in known if card_id == default or card_id.startswith(f"{default}-")]
+    return max(found, key=len) if found else None
+
+
+def page() -> str:
+    """The whole page."""
+    from cli.app import app
+
+    settings = load_settings()
+    parts = [
+        OPENING,
+        *_commands(app),
+        *_segments(settings),
+        *_rules(settings),
+        *_reasons(settings),
+        *_facts(settings),
+        *_parameters(settings),
+        *_features(settings),
+        *_scorecard(settings),
+        *_bands(settings),
+        *_settings(settings),
+        "## Environment variables",
+        _table(("name", "what"), [(f"`{name}`", says) for name, says in ENVIRONMENT.items()]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def main(arguments: Sequence[str] = ()) -> None:
+    """Write the page to the given file, or to docs/reference.md of the current folder."""
+    target = Path(arguments[0]) if arguments else PAGE
+    target.write_text(page(), encoding="utf-8")
+
+
+def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    children: Mapping[str, Any] = getattr(command, "commands", {})
+    if not children:
+        yield name, command
+    for word, child in children.items():
+        yield from _below(f"{name} {word}", child)
+
+
+def _commands(app: Any) -> Iterator[str]:
+    yield "## Commands"
+    rows = []
+    for name, command in commands(app):
+        paragraphs = [" ".join(text.split()) for text in (command.help or "").split("\n\n")]
+        examples = [text.removeprefix("Example: ") for text in paragraphs if text.startswith("Example: ")]
+        rows.append((f"`{name}`", paragraphs[0], "<br>".join(f"`{example}`" for example in examples)))
+    yield _table(("command", "what it does", "example"), rows)
+    yield "`--help` after any command lists its options."
+
+
+def _segments(settings: Settings) -> Iterator[str]:
+    yield "## Segments"
+    ordered = sorted(settings.segments, key=lambda segment: segment.priority)
+    yield _table(
+        ("id", "version", "priority", "purpose", "title", "next best action"),
+        [(f"`{s.id}`", s.version, s.priority, _words(s.purpose), s.title, s.next_best_action) for s in ordered],
+    )
+
+
+def _rules(settings: Settings) -> Iterator[str]:
+    cards = sorted(settings.rules, key=lambda card: card.id)
+    rules = [card for card in cards if card.effect != "permit"]
+    permits = [card for card in cards if card.effect == "permit"]
+    yield "## Rules"
+    yield "A rule blocks unless it surely does not apply. Confidence is ours in the citation, not in the reading of it."
+    columns = ("id", "title", "effect", "channels", "from", "reason codes", "legal basis (confidence)")
+    yield _table(columns, [_card(card) for card in rules])
+    yield "## Permits"
+    yield "Nothing is allowed without a permit, and a permit counts only where its condition surely holds."
+    yield _table(columns, [_card(card) for card in permits])
+    shipped = {shipped_id(card.id, NOT_SHIPPED) for card in cards}
+    yield "## Not shipped yet"
+    yield "Default cards of the policy without a card in `configs/policy/rules/`."
+    yield _table(("id", "title"), [(i, title) for i, title in NOT_SHIPPED.items() if i not in shipped])
+    missing = [(i, title) for i, title in NOT_SHIPPED_PERMITS.items() if i not in {card.id for card in cards}]
+    if missing:
+        yield _table(("permit", "title"), missing)
+
+
+def _card(card: RuleCard) -> tuple[object, ...]:
+    codes = [card.reason, *([card.reason_unknown] if card.reason_unknown else [])]
+    since = f"{card.effective.start}" + (f" to {card.effective.until}" if card.effective.until else "")
+    return (
+        card.id,
+        card.title,
+        _words(card.effect),
+        ", ".join(card.channels),
+        since,
+        ", ".join(f"`{code}`" for code in codes),
+        "; ".join(f"{legal.cite} ({legal.confidence})" for legal in card.legal),
+    )
+
+
+def _reasons(settings: Settings) -> Iterator[str]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for card in sorted(settings.rules, key=lambda card: card.id):
+        says = " ".join(card.says.split())
+        found.setdefault(card.reason, []).append((card.id, says))
+        if card.reason_unknown:
+            found.setdefault(card.reason_unknown, []).append(
+                (card.id, f"A fact that this card needs is unknown. {says}")
+            )
+    for block in (EVALUATION_ERROR, NO_LEGAL_BASIS, REPLAY_BLOCK):
+        found[str(block["reason"])] = [("none", str(block["says"]))]
+    for code in NEVER_FEATURES:
+        found[code] = [("feature gate", GATE_SAYS[code])]
+    yield "## Reason codes"
+    yield "A code never changes its meaning; new ones are added."
+    rows = []
+    for code in sorted(found):
+        cards = list(dict.fromkeys(card for card, _ in found[code]))
+        rows.append((f"`{code}`", ", ".join(cards), "<br>".join(dict.fromkeys(says for _, says in found[code]))))
+    yield _table(("code", "card", "says"), rows)
+    yield "A lead that cannot be read is listed under `rejected` with one of these:"
+    yield _table(("code", "says"), [(f"`{code}`", says) for code, says in REJECTION_SAYS.items()])
+
+
+def _facts(settings: Settings) -> Iterator[str]:
+    counted = count_facts(settings.features)
+    features = settings.features
+    yield "## Facts"
+    yield (
+        "What conditions may look at. Every fact can be unknown. `per` says what it varies with; `max age` is how old "
+        "its source may be before it is unknown."
+    )
+    rows = [
+        (
+            f"`{name}`",
+            fact.type,
+            _words(fact.per),
+            ", ".join(fact.values) if fact.type == "enum" else "no, yes" if fact.type == "yesno" else "whole number",
+            fact.says,
+            f"{fact.max_age_days} days" if fact.max_age_days is not None else "",
+        )
+        for name, fact in settings.facts.items()
+        if name not in counted
+    ]
+    yield _table(("name", "type", "per", "values", "says", "max age"), rows)
+    window = features.topic_window_days
+    yield f"Besides these, {len(counted)} counts per lead follow from `features.yaml`:"
+    rows = [
+        ("`{kind}_count_{days}d`", _listed(features.kinds), _listed(str(days) for days in features.windows_days)),
+        (f"`topic_{{topic}}_count_{window}d`", _listed(features.topics), str(window)),
+        (f"`depth_{{depth}}_count_{window}d`", _listed(features.depths), str(window)),
+    ]
+    yield _table(("name", "of", "days"), rows)
+
+
+def _parameters(settings: Settings) -> Iterator[str]:
+    yield "## Parameters"
+    rows = [
+        (
+            f"`{name}`",
+            "<br>".join(f"{value} from {day}" for day, value in sorted(parameter.values.items())),
+            parameter.reference,
+            parameter.note or "",
+        )
+        for name, parameter in sorted(settings.parameters.items())
+    ]
+    yield _table(("name", "value", "reference", "note"), rows)
+
+
+def _features(settings: Settings) -> Iterator[str]:
+    yield "## Features"
+    yield (
+        "`sign`: + never lowers readiness as it grows, − never raises it, empty where the field knows no sign. A flat "
+        "export adds the attributes that its mapping declares. The primary segment is one more, `segment`."
+    )
+    declared = declared_features(settings.features, settings.vocabularies)
+    rows = [(f"`{f.name}`", f.group, f.says, SIGNS[f.monotone], "yes" if f.categorical else "") for f in declared]
+    yield _table(("name", "group", "says", "sign", "categorical"), rows)
+
+
+def _scorecard(settings: Settings) -> Iterator[str]:
+    card = settings.scorecard
+    yield "## Scorecard rules"
+    yield "Points are given where a condition is surely true; the points of one group stop at its cap."
+    rows = [
+        (f"`{rule.id}`", part, rule.group, card.caps[rule.group], rule.points, rule.says, f"`{rule.when}`")
+        for part, rules in (("fit", card.fit), ("engagement", card.engagement))
+        for rule in rules
+    ]
+    yield _table(("id", "part", "group", "cap", "points", "says", "when"), rows)
+    rows = [("fit", grade, points) for grade, points in card.fit_grades.items()]
+    rows += [("engagement", str(grade), points) for grade, points in card.engagement_grades.items()]
+    yield _table(("part", "grade", "points from"), rows)
+    decay = [(f"more than {step.over_days}", f"{step.keep_percent} %") for step in card.decay]
+    yield _table(("quiet days", "of its points engagement keeps"), decay)
+
+
+def _bands(settings: Settings) -> Iterator[str]:
+    yield "## Bands and abstain reasons"
+    yield _table(("band", "probability from"), [(band, settings.training.bands[band]) for band in CUT_BANDS])
+    yield "`unknown` means that the model abstains from a band and says why, in this order:"
+    yield _table(("reason", "when"), [(f"`{reason}`", ABSTAIN_SAYS[reason]) for reason in (*REASONS[1:], "NO_SCORE")])
+
+
+def _settings(settings: Settings) -> Iterator[str]:
+    yield "## Settings"
+    yield "`default` is what holds where a file leaves the key out; `must be given` where it may not."
+    rows = [
+        (file, f"`{key}`", shown, default, SETTING_SAYS.get(key, SETTING_SAYS.get(key.rsplit(".", 1)[-1], "")))
+        for file, part in SETTING_FILES.items()
+        for key, shown, default in _fields(getattr(settings, part), "")
+    ]
+    yield _table(("file", "key", "shipped", "default", "what"), rows)
+
+
+def _fields(section: BaseModel, before: str) -> Iterator[tuple[str, str, str]]:
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from _fields(value, f"{before}{name}.")
+            continue
+        default = "must be given" if field.is_required() else _shown(field.get_default(call_default_factory=False))
+        yield f"{before}{name}", _shown(value), default
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {item}" for key, item in value.items()) or "none"
+    if isinstance(value, tuple):
+        return _listed(item if isinstance(item, str | int) else _shown(item.__dict__) for item in value) or "none"
+    return str(value)
+
+
+def _listed(items: Iterable[object]) -> str:
+    return ", ".join(str(item) for item in items)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    return re.sub(r"\s+", " ", str(value)).replace("|", "\\|").strip()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
