@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from cli.clock import chosen, moment
 from cli.screen import counted, line, next_step, step, table, write_out
 from configs.errors import InputInvalid
 from features.intake.quality import QualityReport
-from features.intake.sources import Counts
+from features.intake.settle import Counts
 
 data = typer.Typer(help="Look at data before anything is learned from it.", no_args_is_help=True)
 
@@ -86,12 +87,9 @@ def check(
     next_step("leadwell train --data FOLDER --bundle artifacts/bundle")
 
 
-def show_counts(counts: dict[str, Counts] | object) -> None:
+def show_counts(counts: Mapping[str, Counts]) -> None:
     """The law of intake, table by table: used + rejected + duplicate = read."""
-    rows = [
-        (name, *(f"{n:,}" for n in (c.read, c.used, c.rejected, c.duplicate)))
-        for name, c in dict(counts).items()  # type: ignore[call-overload]
-    ]
+    rows = [(n, *(f"{x:,}" for x in (c.read, c.used, c.rejected, c.duplicate))) for n, c in counts.items()]
     table("Rows", ("table", "read", "used", "rejected", "duplicate"), rows, right=(1, 2, 3, 4))
 
 

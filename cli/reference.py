@@ -34,7 +34,7 @@ from serving.render import REPLAY_BLOCK
 PAGE = Path("docs/reference.md")
 COMMAND = "python -m cli.reference"
 SETTING_FILES = {"training.yaml": "training", "serving.yaml": "serving", "features.yaml": "features"}
-SIGNS = {-1: "−", 0: "", 1: "+"}
+SIGNS = {-1: "-", 0: "", 1: "+"}
 OPENING = f"""# Reference
 
 Made from the code and the shipped configuration by `{COMMAND}` (`make docs`); do not edit. A test compares this page
@@ -184,7 +184,7 @@ def _facts(settings: Settings) -> Iterator[str]:
             _words(fact.per),
             ", ".join(fact.values) if fact.type == "enum" else "no, yes" if fact.type == "yesno" else "whole number",
             fact.says,
-            f"{fact.max_age_days} days" if fact.max_age_days is not None else "",
+            _days(fact.max_age_days),
         )
         for name, fact in settings.facts.items()
         if name not in counted
@@ -192,12 +192,12 @@ def _facts(settings: Settings) -> Iterator[str]:
     yield _table(("name", "type", "per", "values", "says", "max age"), rows)
     window = features.topic_window_days
     yield f"Besides these, {len(counted)} counts per lead follow from `features.yaml`:"
-    rows = [
+    patterns = [
         ("`{kind}_count_{days}d`", _listed(features.kinds), _listed(str(days) for days in features.windows_days)),
         (f"`topic_{{topic}}_count_{window}d`", _listed(features.topics), str(window)),
         (f"`depth_{{depth}}_count_{window}d`", _listed(features.depths), str(window)),
     ]
-    yield _table(("name", "of", "days"), rows)
+    yield _table(("name", "of", "days"), patterns)
 
 
 def _parameters(settings: Settings) -> Iterator[str]:
@@ -217,7 +217,7 @@ def _parameters(settings: Settings) -> Iterator[str]:
 def _features(settings: Settings) -> Iterator[str]:
     yield "## Features"
     yield (
-        "`sign`: + never lowers readiness as it grows, − never raises it, empty where the field knows no sign. A flat "
+        "`sign`: + never lowers readiness as it grows, - never raises it, empty where the field knows no sign. A flat "
         "export adds the attributes that its mapping declares. The primary segment is one more, `segment`."
     )
     declared = declared_features(settings.features, settings.vocabularies)
@@ -235,9 +235,9 @@ def _scorecard(settings: Settings) -> Iterator[str]:
         for rule in rules
     ]
     yield _table(("id", "part", "group", "cap", "points", "says", "when"), rows)
-    rows = [("fit", grade, points) for grade, points in card.fit_grades.items()]
-    rows += [("engagement", str(grade), points) for grade, points in card.engagement_grades.items()]
-    yield _table(("part", "grade", "points from"), rows)
+    grades = [("fit", grade, points) for grade, points in card.fit_grades.items()]
+    grades += [("engagement", str(grade), points) for grade, points in card.engagement_grades.items()]
+    yield _table(("part", "grade", "points from"), grades)
     decay = [(f"more than {step.over_days}", f"{step.keep_percent} %") for step in card.decay]
     yield _table(("quiet days", "of its points engagement keeps"), decay)
 
@@ -274,8 +274,12 @@ def _shown(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {item}" for key, item in value.items()) or "none"
     if isinstance(value, tuple):
-        return _listed(item if isinstance(item, str | int) else _shown(item.__dict__) for item in value) or "none"
+        return _listed(item if isinstance(item, str | int) else f"({_shown(vars(item))})" for item in value) or "none"
     return str(value)
+
+
+def _days(count: int | None) -> str:
+    return "" if count is None else f"{count} day{'' if count == 1 else 's'}"
 
 
 def _listed(items: Iterable[object]) -> str:

@@ -32,7 +32,7 @@ NOT_SHIPPED_PERMITS = {
 GATE_SAYS = {
     "PROTECTED_TRAIT_FEATURE": "A feature's name says a protected trait or a known proxy of one; training refuses it.",
     "SENSITIVE_HEALTH_FEATURE": "A feature's name says a person's own health data; training refuses it.",
-    "MEDICAL_CASE_FEATURE": "Off-label questions and adverse events are no buying intent; training refuses the feature.",
+    "MEDICAL_CASE_FEATURE": "An off-label question or adverse event is no buying intent; training refuses it.",
 }
 
 REJECTION_SAYS = {

@@ -12,6 +12,7 @@ import typer
 
 from cli.clock import chosen, moment
 from cli.screen import line, next_step, step, table, write_out
+from cli.server import command as server_command
 from configs.errors import InputInvalid
 
 Bundle = Annotated[Path | None, typer.Option("--bundle", help="bundle folder; the champion's when absent")]
@@ -29,7 +30,7 @@ def bundle_folder(bundle: Path | None) -> Path:
 
 
 def score(
-    request: Annotated[Path, typer.Argument(help="a request body as for POST /v1/score", exists=True, dir_okay=False)],
+    lead: Annotated[Path, typer.Argument(help="a request body as for POST /v1/score", exists=True, dir_okay=False)],
     bundle: Bundle = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="the clock; now when absent")] = None,
     configs: Configs = None,
@@ -49,7 +50,7 @@ def score(
     answerer = OnlineAnswerer(
         Decider.load(bundle_folder(bundle), settings, on=now.date()), pseudonym_key(Path("artifacts/audit"))
     )
-    parsed = parse(request.read_bytes(), max_leads=settings.serving.max_leads)
+    parsed = parse(lead.read_bytes(), max_leads=settings.serving.max_leads)
     decisions, _, rejections = answerer.answer(parsed, now)
     write_out(json.dumps(json.loads(encode_answer(decisions, [*parsed.rejected, *rejections])), indent=2))
 
@@ -129,8 +130,25 @@ def rescore(
     table(f"{done.leads:,} leads", ("channel", "permitted", "share"), rows, right=(1, 2))
     if done.rejected:
         line(f"[yellow]{done.rejected:,} rows were rejected: {out / 'rejects.csv'} says why[/yellow]")
-    line(f"{out / 'decisions.parquet'}  {out / 'crm.csv'}  {out / 'summary.json'}")
+    line(f"{out / 'decisions'}  {out / 'crm.csv'}  {out / 'summary.json'}")
     next_step("leadwell audit verify " + str(audit))
+
+
+def request(
+    lead_id: Annotated[str, typer.Argument(help="id of the lead")],
+    data: Annotated[Path, typer.Option("--data", help="folder with one Parquet file for each table", exists=True)],
+    as_of: Annotated[str | None, typer.Option("--as-of", help="what was known when")] = None,
+    configs: Configs = None,
+) -> None:
+    """Print the request body a CRM would send for one lead of these files: the input of score and rules explain.
+
+    Example: leadwell request L0000123 --data artifacts/world > lead.json
+    """
+    from configs.settings import load_settings
+    from features.intake.sources import find_files
+    from serving.requests import request_of
+
+    write_out(json.dumps(request_of(find_files(data), lead_id, load_settings(configs), chosen(as_of, data)), indent=2))
 
 
 def serve(
@@ -148,8 +166,6 @@ def serve(
 
     Example: LEADWELL_API_KEY=change-me leadwell serve --port 3000
     """
-    from serving.start import serve_forever
-
     if no_key and host not in ("127.0.0.1", "localhost", "::1"):
         raise InputInvalid("serve", "expected --host 127.0.0.1 with --no-key; set LEADWELL_API_KEY to listen elsewhere")
     if not no_key and not os.environ.get("LEADWELL_API_KEY"):
@@ -163,12 +179,14 @@ def serve(
     }
     os.environ.update({name: value for name, value in given.items() if value is not None})
     line(f"http://{host}:{port}  started {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, stop with Ctrl+C")
-    serve_forever(host, port)
+    command = server_command(host, port)
+    os.execv(command[0], command)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this room."""
     panel = "CRM and jobs"
+    app.command(rich_help_panel=panel)(request)
     app.command(rich_help_panel=panel)(score)
     app.command(rich_help_panel=panel)(rescore)
     app.command(rich_help_panel=panel)(serve)

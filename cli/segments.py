@@ -118,7 +118,7 @@ def show(
     day = d.approval.on if d.approval else d.review_on
     signed = d.approval
     approved = f"{signed.by} on {signed.on}, until {signed.expires_on}" if signed else "[red]not yet[/red]"
-    rows = [
+    facts: list[tuple[str, object]] = [
         ("title", d.title),
         ("version", d.version),
         ("purpose", d.purpose.replace("_", " ")),
@@ -137,7 +137,7 @@ def show(
         ("approved by", approved),
         ("review on", d.review_on),
     ]
-    table(segment_id, ("", ""), rows)
+    table(segment_id, ("", ""), facts)
 
 
 def register(app: typer.Typer) -> None:

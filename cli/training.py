@@ -34,10 +34,10 @@ def train(
 
     Example: leadwell train --source xeducation --leads old.csv --bundle artifacts/flat
     """
-    from cli.journeys import log_training
     from configs.settings import load_settings, load_source
     from features.intake.flat import read_flat
     from features.intake.sources import find_files, read_tables
+    from training.record import log_training
     from training.train import train as train_tables
     from training.train import train_flat
 
@@ -113,18 +113,19 @@ def show_comparison(comparison: Comparison, time_only: Metrics | None) -> None:
     """Every model on the same later rows, and ours against each with its noise."""
     rows = []
     for name, m in sorted(comparison.models.items(), key=lambda entry: entry[1].log_loss):
-        gap = "" if name == comparison.ours else comparison.against(name)
-        against = f"{gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] {gap.verdict}" if gap else "ours"
-        shown = (f"{m.auc:.3f}", f"{m.log_loss:.4f}", f"{m.calibration_error:.3f}", f"{m.lift_at_10:.2f}")
+        against = "[bold]ours[/bold]"
+        if name != comparison.ours:
+            gap = comparison.against(name)
+            color = {"better": "green", "worse": "red"}.get(gap.verdict, "dim")
+            against = f"[{color}]{gap.value:+.3f} ({gap.low:+.3f}, {gap.high:+.3f})[/{color}]"
+        shown = (f"{m.auc:.3f}", f"{m.log_loss:.4f}", f"{m.calibration_error:.3f}", f"{m.lift_at_10:.1f}")
         rows.append((name.replace("_", " "), *shown, against))
     judged = comparison.models[comparison.ours]
-    columns = ("model", "AUC", "log-loss", "calibration error", "lift at 10 %", "our log-loss minus theirs, 95 %")
-    table(
-        f"Judged on {judged.rows:,} later rows, {judged.positives:,} with the outcome",
-        columns,
-        rows,
-        right=(1, 2, 3, 4),
-    )
+    title = f"Judged on {judged.rows:,} later rows, {judged.positives:,} with the outcome"
+    columns = ("model", "AUC", "log-loss", "calib.", "lift", "ours minus theirs")
+    table(title, columns, rows, right=(1, 2, 3, 4))
+    line("[dim]calib.: mean gap between predicted and observed over ten equal-mass bins; lift: in the top 10 %;[/dim]")
+    line("[dim]ours minus theirs: log-loss, below zero is better, with its 95 % paired bootstrap interval[/dim]")
     lost = comparison.worse_segments()
     if lost:
         line(f"[yellow]worse than a baseline beyond noise in {len(lost)} segment comparisons: see the report[/yellow]")

@@ -33,7 +33,7 @@ class BundleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         matrix = model_input[list(self._bundle.spec.names)].to_numpy(dtype=np.float64)
         order = {segment_id: row for row, segment_id in enumerate(readiness.segment_ids)}
         named = model_input[SEGMENT] if SEGMENT in model_input else [None] * len(model_input)
-        scores = readiness.predict(matrix, np.array([order.get(name, -1) for name in named], dtype=np.int64))
+        scores = readiness.predict(matrix, np.array([order.get(str(name), -1) for name in named], dtype=np.int64))
         return pd.DataFrame({"probability": scores.probability, "lower": scores.lower, "upper": scores.upper})
 
 

@@ -126,7 +126,8 @@ def build_flat_dataset(
     rows = _Rows(settings, spec, segment_map, mapping.as_of.date())
     known = known_at(tables, mapping.as_of)
     learnable = rows.may_learn_from(known)
-    kept = np.flatnonzero(known.present & learnable & np.isfinite(intake.order) & (intake.outcome > 0))
+    judgeable = np.isfinite(intake.order) & (intake.outcome > 0)
+    kept = np.flatnonzero(known.present & learnable & judgeable)
     found = rows.of(known, kept)
     found["y"] = (intake.outcome[kept] == YES).astype(np.float64)
     found["order"] = np.argsort(np.argsort(intake.order[kept], kind="stable"), kind="stable").astype(np.float64)
@@ -139,7 +140,9 @@ def build_flat_dataset(
     split = {"train": ~later & ~judging[root[kept]], "judge": later, "time_only": np.zeros(len(kept), dtype=np.bool_)}
     counts = {
         "rows": len(kept),
+        "lead not known yet": int((~known.present).sum()),
         "may not be learned from": int((known.present & ~learnable).sum()),
+        "order or outcome not known": int((known.present & learnable & ~judgeable).sum()),
         "account also judges": int((~later & judging[root[kept]]).sum()),
     }
     return _finished(spec, segment_map.segment_ids, found, root, fold, split, counts, tables.lead_ids)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,9 @@ def gain_plot(y: NDArray[Any], predictions: Mapping[str, Floats]) -> bytes:
     def draw(axes: Any) -> None:
         for index, (name, probability) in enumerate(predictions.items()):
             contacted, reached = gain(y, probability)
-            axes.plot(contacted, reached, color=_color(index), lw=2 if index == 0 else 1.5, ls=_LINES[index], label=name)
+            axes.plot(
+                contacted, reached, color=_color(index), lw=2 if index == 0 else 1.5, ls=_LINES[index], label=name
+            )
         axes.plot([0, 1], [0, 1], color=FAINT, lw=1, ls=":", label="in random order")
         axes.set(xlabel="leads contacted, most ready first", ylabel="positives reached", xlim=(0, 1), ylim=(0, 1))
         _percent(axes, "x", "y")
@@ -128,14 +130,14 @@ def bars_plot(
     return _png(draw, (8.6, 0.8 + 0.34 * len(values)), grid="x")
 
 
-def _png(draw: Callable[[Any], None], size: tuple[float, float], grid: str = "both") -> bytes:
+def _png(draw: Callable[[Any], None], size: tuple[float, float], grid: Literal["both", "x"] = "both") -> bytes:
     # Import here: drawing is the last step of a run, and the command line should not wait for it.
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     style = {"font.size": 10, "font.family": ["DejaVu Sans"], "axes.edgecolor": GRID, "axes.linewidth": 1.0}
-    ink = {key: INK for key in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")}
+    ink = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK)
     with rc_context({**style, **ink}):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)

@@ -6,10 +6,11 @@ rollback. The MLflow aliases `challenger` and `champion` follow it where the bun
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, redirect_stderr
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
@@ -53,7 +54,8 @@ def verified(bundle: Path) -> str:
 def register(artifacts: Path, bundle: Path, *, run_id: str | None = None, by: str = "") -> str:
     """Register a bundle as a new version of the model with the alias `challenger`; returns the version."""
     bundle_id = str(read_bundle(bundle).bundle_id)
-    with store(artifacts) as mlflow, _run(mlflow, run_id):
+    # MLflow announces a new version on stderr past every log level.
+    with store(artifacts) as mlflow, _run(mlflow, run_id), redirect_stderr(io.StringIO()):
         logged = mlflow.pyfunc.log_model(
             name="bundle",
             python_model=str(SCRIPT),
@@ -87,9 +89,7 @@ def promote(
     return chosen
 
 
-def rollback(
-    artifacts: Path, *, by: str, as_of: datetime, verify: Callable[[Path], str] = verified
-) -> Champion:
+def rollback(artifacts: Path, *, by: str, as_of: datetime, verify: Callable[[Path], str] = verified) -> Champion:
     """Return to the champion before this one; raises NotReady when there was none, BundleRefused when it is gone."""
     current = read_champion(artifacts)
     if current is None:
@@ -130,7 +130,7 @@ def _switch(artifacts: Path, chosen: Champion) -> None:
 
 
 def _move_alias(artifacts: Path, chosen: Champion) -> None:
-    """Point the alias `champion` at the version of the bundle; a bundle made elsewhere has none, and that is no error."""
+    """Point the alias `champion` at the bundle's version; a bundle made elsewhere has none, and that is no error."""
     if not has_store(artifacts):
         return
     with store(artifacts) as mlflow:

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from training import plots
 from training.evaluate import Comparison, Floats
 
+UNDEFINED, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -191,12 +193,12 @@ def _number(value: float) -> str:
 
 
 def _percent(value: float | None, places: int = 1) -> str:
-    return "–" if value is None or value != value else f"{value:.{places}%}"
+    return UNDEFINED if value is None or value != value else f"{value:.{places}%}"
 
 
 def _decimal(value: float | None, places: int = 4) -> str:
-    return "–" if value is None or value != value else f"{value:.{places}f}"
+    return UNDEFINED if value is None or value != value else f"{value:.{places}f}"
 
 
 def _signed(value: float | None, places: int = 4) -> str:
-    return "–" if value is None or value != value else f"{value:+.{places}f}".replace("-", "−")  # noqa: RUF001
+    return UNDEFINED if value is None or value != value else f"{value:+.{places}f}".replace("-", MINUS)

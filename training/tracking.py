@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -55,9 +57,12 @@ def store(artifacts: Path) -> Iterator[ModuleType]:
     os.environ["MLFLOW_MODEL_CATALOG_URI"] = ""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     artifacts.mkdir(parents=True, exist_ok=True)
-    with _quiet():
+    with _quiet(), warnings.catch_warnings():
+        # Its warnings are about its own dependencies and type hints: nothing a user of Leadwell can act on.
+        warnings.simplefilter("ignore")
         import mlflow
 
+        _hush()
         uri = f"sqlite:///{(artifacts / STORE).resolve()}"
         before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
         mlflow.set_tracking_uri(uri)
@@ -107,8 +112,7 @@ def track(artifacts: Path, record: RunRecord) -> TrackedRun:
 def _quiet() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in _QUIET]
     levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    _hush()
     try:
         yield
     finally:
@@ -116,9 +120,13 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _log_bytes(mlflow: ModuleType, run_id: str, path: str, content: bytes) -> None:
-    import tempfile
+def _hush() -> None:
+    # Called again after the import, which sets the level of MLflow's own logger.
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)
 
+
+def _log_bytes(mlflow: ModuleType, run_id: str, path: str, content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / Path(path).name
         file.write_bytes(content)
