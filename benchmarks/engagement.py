@@ -227,6 +227,7 @@ def by_duckdb(path: Path | str) -> Matrix:
             SELECT *, ({TODAY} - epoch_us(occurred_at) // {MICROSECONDS_A_DAY})::INTEGER AS age FROM {source}
             WHERE epoch_us(recorded_at) <= {microseconds(AS_OF)} AND epoch_us(occurred_at) <= {microseconds(AS_OF)}
         ) GROUP BY lead_id ORDER BY lead_id"""
+    duckdb.execute("SET enable_progress_bar = false")
     table = duckdb.sql(query).to_arrow_table()
     return np.column_stack([column.to_numpy().astype(np.float64) for column in table.columns])
 

@@ -78,7 +78,7 @@ def demo(
         says.append(f"{len(proposed.proposals)} clusters, {len(proposed.proposed)} worth a person's look")
     with log.step("Training with the approved segment map") as (report, says):
         trained = train(intake.tables, settings, instant, bundle, progress=report)
-        own = sum(record.kept for record in trained.judged.records)
+        own = sum(record.kept for record in trained.bundle.readiness.records)
         says.append(f"{trained.dataset.counts['train']:,} rows; {own} segments earned a model of their own")
     with log.step("Logging to MLflow and promoting the bundle") as (_, says):
         log_training(trained, settings, out, f"demo of {leads:,} leads")
@@ -223,8 +223,9 @@ def _reasons(scores: Path, settings: Any) -> tuple[Any, ...]:
 
 
 def _notes(trained: Any, same: bool) -> tuple[str, ...]:
-    kept = [record.segment_id for record in trained.judged.records if record.kept]
-    dropped = len(trained.judged.records) - len(kept)
+    records = trained.bundle.readiness.records
+    kept = [record.segment_id for record in records if record.kept]
+    dropped = len(records) - len(kept)
     return (
         f"A segment's own model must lower log-loss on later data beyond noise. Kept: {', '.join(kept) or 'none'}; "
         f"in {dropped} segments the pooled model answers, which sees the segment too.",

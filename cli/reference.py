@@ -29,7 +29,7 @@ from features.catalog import declared_features
 from models.bands import CUT_BANDS, REASONS
 from policy.gates import NEVER_FEATURES
 from policy.reasons import EVALUATION_ERROR, NO_LEGAL_BASIS
-from serving.render import REPLAY_BLOCK
+from serving.reasons import REPLAY_BLOCK
 
 PAGE = Path("docs/reference.md")
 COMMAND = "python -m cli.reference"

@@ -30,7 +30,7 @@ def next_step(command: str) -> None:
 def refuse(message: str) -> None:
     """Print a user's mistake, one line per problem, on standard error."""
     for problem in message.splitlines():
-        errors.print("[bold red]error[/bold red] " + problem.replace("[", r"\["))
+        errors.print("[bold red]error[/bold red] " + problem.replace("[", r"\["), soft_wrap=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:

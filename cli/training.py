@@ -128,7 +128,7 @@ def show_comparison(comparison: Comparison, time_only: Metrics | None) -> None:
     line("[dim]ours minus theirs: log-loss, below zero is better, with its 95 % paired bootstrap interval[/dim]")
     lost = comparison.worse_segments()
     if lost:
-        line(f"[yellow]worse than a baseline beyond noise in {len(lost)} segment comparisons: see the report[/yellow]")
+        line(f"[yellow]in {len(lost)} segment comparisons a baseline is better beyond noise: see the report[/yellow]")
     if time_only is not None:
         line(f"[dim]later, but accounts that trained: AUC {time_only.auc:.3f}, log-loss {time_only.log_loss:.4f}[/dim]")
 

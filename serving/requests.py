@@ -28,7 +28,8 @@ Row = dict[str, Any]
 def request_of(files: Mapping[str, Path], lead_id: str, settings: Settings, as_of: datetime) -> dict[str, Any]:
     """The body of `POST /v1/score` for one lead of Parquet files; raises InputInvalid where there is no such lead."""
     with duckdb.connect() as con:
-        con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET timezone = 'UTC'")
+        con.execute("SET enable_progress_bar = false")
         rows = _Rows(con, files)
         lead = _latest(rows.where("leads", "lead_id", [lead_id]), as_of)
         if lead is None:

@@ -188,8 +188,10 @@ def root_accounts(tables: Tables, as_of: datetime) -> tuple[NDArray[np.int64], l
 
 def folds(root_ids: list[str], count: int, holdout_share: float) -> tuple[NDArray[np.int64], Bools]:
     """Fold and hold-out of each root by the hash of its id: the same in every run and on every machine."""
-    drawn = np.array([int.from_bytes(hashlib.blake2b(i.encode(), digest_size=8).digest(), "big") for i in root_ids])
-    drawn = drawn.astype(np.uint64)
+    digests = (hashlib.blake2b(root_id.encode(), digest_size=8).digest() for root_id in root_ids)
+    # INVARIANT: a root's fold never depends on its neighbors. Without the dtype, hashes on both sides of 2**63 meet as
+    # floats and lose the low bits that pick the fold.
+    drawn = np.array([int.from_bytes(digest, "big") for digest in digests], dtype=np.uint64)
     fold = (drawn % np.uint64(count)).astype(np.int64)
     held_out = (drawn >> np.uint64(32)) % np.uint64(10_000) < np.uint64(round(holdout_share * 10_000))
     return fold, held_out

@@ -18,6 +18,9 @@ Floats = NDArray[np.float64]
 
 BINS = 10
 TOP_SHARE = 0.1
+# Resamples of fewer accounts than this are nearly all alike: their interval would be a point, and a verdict luck.
+MIN_GROUPS = 5
+MIN_OUTCOMES = 20
 CLIP = 1e-15
 _CHUNK_CELLS = 4_000_000
 
@@ -50,7 +53,7 @@ class Difference:
     @property
     def verdict(self) -> Literal["better", "worse", "within noise"]:
         """What the interval says about ours: better and worse only when it leaves zero out."""
-        if self.low <= 0.0 <= self.high or np.isnan(self.value):
+        if np.isnan(self.low) or self.low <= 0.0 <= self.high or np.isnan(self.value):
             return "within noise"
         return "better" if (self.value < 0) == (self.metric == "log_loss") else "worse"
 
@@ -62,6 +65,12 @@ class SegmentRow:
     segment_id: str
     metrics: Mapping[str, Metrics]
     differences: tuple[Difference, ...]
+
+    @property
+    def tells(self) -> bool:
+        """Whether there are outcomes enough to resample; an interval over a handful of them means nothing."""
+        found = next(iter(self.metrics.values()))
+        return min(found.positives, found.rows - found.positives) >= MIN_OUTCOMES
 
     def against(self, theirs: str) -> Difference:
         """The log-loss difference to one other model."""
@@ -87,8 +96,8 @@ class Comparison:
         return min((name for name in self.models if name != self.ours), key=lambda name: self.models[name].log_loss)
 
     def worse_segments(self) -> tuple[Difference, ...]:
-        """Every segment difference in which ours loses beyond noise."""
-        return tuple(d for row in self.segments for d in row.differences if d.verdict == "worse")
+        """Every segment difference in which ours loses beyond noise, among segments with outcomes enough to tell."""
+        return tuple(d for row in self.segments if row.tells for d in row.differences if d.verdict == "worse")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for metrics files and the bundle."""
@@ -171,7 +180,7 @@ def difference(
     replicates: int = 1000,
     seed: int = 7,
 ) -> Difference:
-    """The paired difference of one metric with its 95 % bootstrap interval."""
+    """The paired difference of one metric with its 95 % bootstrap interval; NaN ends where too few accounts vary."""
     outcome = np.asarray(y, dtype=np.float64)
     group = np.arange(len(outcome)) if cluster is None else np.unique(cluster, return_inverse=True)[1].ravel()
     groups = int(group.max()) + 1 if len(group) else 0
@@ -190,7 +199,8 @@ def difference(
         ]
     found = np.concatenate(draws) if draws else np.empty(0)
     found = found[~np.isnan(found)]
-    low, high = np.quantile(found, [0.025, 0.975]) if len(found) else (np.nan, np.nan)
+    enough = groups >= MIN_GROUPS and len(found) > 0
+    low, high = np.quantile(found, [0.025, 0.975]) if enough else (np.nan, np.nan)
     return Difference(metric, ours[0], theirs[0], value, float(low), float(high))
 
 

@@ -71,6 +71,7 @@ def connect(
         }
     )
     con.execute("SET timezone = 'UTC'")
+    con.execute("SET enable_progress_bar = false")
     if memory_limit_mb is not None:
         con.execute(f"SET memory_limit = '{int(memory_limit_mb)}MB'")
     allowed = sorted({str(file.resolve()) for file in files})
