@@ -125,8 +125,10 @@ def _show(found: QualityReport) -> None:
     if found.undeclared:
         line(f"[red]undeclared[/red] {', '.join(found.undeclared)}: training refuses them until the mapping has them")
     if found.suspects:
-        strongest = found.suspects
-        shown = [(s.column, f"{s.strength:.2f}", f"{s.auc:.3f}", s.declared, "; ".join(s.evidence)) for s in strongest]
+        shown = [
+            (s.column, f"{s.strength:.2f}", f"{s.auc:.3f}", s.declared, "; ".join(s.evidence[:2]))
+            for s in found.suspects
+        ]
         table("May know the outcome", ("column", "strength", "AUC alone", "declared", "evidence"), shown, right=(1, 2))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -74,18 +74,38 @@ def explain(
         write_out(json.dumps(found, indent=2, default=str))
         return
     for answer in found["leads"]:
+        for block in answer["score"]:
+            line(f"[red]{answer['lead_id']} may not be scored[/red]: {block['reason']}: {block['says']}")
         for channel in answer["channels"]:
-            passing = ", ".join(channel["passes"]) or "nothing"
-            color = "green" if channel["permitted"] else "red"
-            line(f"[{color}]{answer['lead_id']} {channel['channel']}[/{color}]: may send {passing}")
-            rows = [
-                (b["asset"], b["effect"], b["rule"], b["reason"], b["because"], b["says"]) for b in channel["blocks"]
-            ]
-            if rows:
-                table("", ("asset", "effect", "rule", "reason", "because", "says"), rows)
+            _show_channel(answer["lead_id"], channel)
     for refused in found["rejected"]:
         line(f"[yellow]rejected[/yellow] {refused}")
     line(f"[dim]book {found['policy']} as of {found['as_of']}[/dim]")
+
+
+def _show_channel(lead_id: str, channel: dict[str, Any]) -> None:
+    """What may be sent, then each rule once with the content it stops and the facts behind it."""
+    color, word = ("green", "yes") if channel["permitted"] else ("red", "no")
+    line(f"[bold]{lead_id} {channel['channel'].replace('_', ' ')}[/bold]: [{color}]{word}[/{color}]")
+    if channel["passes"]:
+        line(f"  may send: {', '.join('a message without content' if a == 'none' else a for a in channel['passes'])}")
+    stopped = {block["asset"] for block in channel["blocks"]}
+    grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for block in channel["blocks"]:
+        grouped.setdefault((block["rule"], block["reason"]), []).append(block)
+    rows = []
+    for (rule, reason), blocks in sorted(grouped.items(), key=lambda entry: (-len(entry[1]), entry[0])):
+        every = len(blocks) == len(stopped) and not channel["passes"]
+        facts = dict.fromkeys(_fact(entry) for block in blocks for entry in block["because"])
+        rows.append((rule, reason, "everything" if every else f"{len(blocks)} assets", "\n".join(facts)))
+    if rows:
+        table("", ("rule", "reason", "stops", "because"), rows)
+
+
+def _fact(entry: list[Any]) -> str:
+    fact, known, value = entry
+    name = fact.replace("_", " ")
+    return f"{name}: {value}" if known == "known" else f"[yellow]{name} unknown[/yellow], supply {value}"
 
 
 def register(app: typer.Typer) -> None:

@@ -67,7 +67,9 @@ def rescore(
     suppressions: Table = None,
     cases: Table = None,
     memberships: Table = None,
-    assets: Annotated[Path | None, typer.Option(help="YAML inventory that replaces the configured assets")] = None,
+    assets: Annotated[
+        Path | None, typer.Option(help="inventory that replaces the configured one: YAML or a table")
+    ] = None,
     source: Annotated[Path | None, typer.Option("--source", help="mapping of a flat export given as --leads")] = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="the clock of this run; now when absent")] = None,
     suppressions_complete_as_of: Annotated[
@@ -87,26 +89,29 @@ def rescore(
     Example: leadwell rescore --bundle artifacts/flat --source xeducation --leads new.csv --out scores/
     """
     from configs.settings import load_assets, load_settings, load_source
+    from features.intake.assets import read_assets
     from features.intake.flat import read_flat
     from features.intake.sources import find_files
     from serving.rescore import rescore as rescore_files
     from serving.rescore import rescore_intake
 
     settings = load_settings(configs)
-    if assets is not None:
-        settings = settings.model_copy(update={"assets": load_assets(assets)})
+    inventory = assets or (find_files(data).get("assets") if data is not None else None)
+    if inventory is not None:
+        read = load_assets if inventory.suffix in (".yaml", ".yml") else read_assets
+        settings = settings.model_copy(update={"assets": read(inventory)})
     folder = bundle_folder(bundle)
     if source is not None:
         if leads is None or data is not None:
             raise InputInvalid("rescore", "expected --source together with --leads FILE, and no --data")
         mapping = load_source(source)
         instant = moment(as_of) if as_of else mapping.as_of.astimezone(UTC)
-        inventory = (*settings.assets, mapping.asset) if mapping.asset else settings.assets
+        offered = (*settings.assets, mapping.asset) if mapping.asset else settings.assets
         with step("Reading the export"):
             intake = read_flat(mapping, leads, settings, training=False)
         with step("Rescoring") as report:
             done = rescore_intake(
-                intake, folder, settings, out, instant, assets=inventory, audit=audit,
+                intake, folder, settings, out, instant, assets=offered, audit=audit,
                 progress=lambda what, k, n: report(what, k / max(n, 1)),
             )  # fmt: skip
     else:
