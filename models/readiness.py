@@ -66,7 +66,7 @@ def fit_readiness(
             own_weights[segment_id] = record.weight
             z[rows] += record.weight * found.z
             variance[rows] += record.weight**2 * found.variance
-    lines = _calibrate(data, z, variance, len(segment_ids))
+    lines = _calibrate(data, pooled, z, variance, len(segment_ids))
     return Readiness.of(
         names=data.names,
         groups=(*spec.groups, "segment"),
@@ -342,15 +342,19 @@ def _resampled_quantile(gain: Floats, weights: Floats, seed: int) -> float:
     return float(np.quantile(means, KEEP_QUANTILE))
 
 
-def _calibrate(data: _Rows, z: Floats, variance: Floats, segments: int) -> list[Line]:
-    """A line for every segment shrunk toward the pooled one, and last the pooled one."""
+def _calibrate(data: _Rows, pooled: _CrossFit, z: Floats, variance: Floats, segments: int) -> list[Line]:
+    """A line for every segment shrunk toward the pooled one, and last the pooled one.
+
+    INVARIANT: a segment without a model of its own is answered as if no other segment had one. So the pooled line is
+    that of the pooled log-odds alone, and not of what other segments' boosters made of theirs.
+    """
     judged = data.judged
-    pooled = fit_line(
-        z[judged],
+    middle = fit_line(
+        pooled.z[judged],
         data.y[judged],
         data.weights[judged],
         prior_rows=POOLED_PRIOR_ROWS,
-        model_variance=float(variance[judged].mean()),
+        model_variance=float(pooled.variance[judged].mean()),
     )
     lines = []
     for index in range(segments):
@@ -361,12 +365,12 @@ def _calibrate(data: _Rows, z: Floats, variance: Floats, segments: int) -> list[
                 z[rows],
                 data.y[rows],
                 data.weights[rows],
-                toward=pooled,
+                toward=middle,
                 prior_rows=data.settings.shrinkage_rows,
                 model_variance=spread,
             )
         )
-    return [*lines, pooled]
+    return [*lines, middle]
 
 
 def _mean(values: Floats, data: _Rows) -> float:

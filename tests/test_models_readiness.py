@@ -133,6 +133,19 @@ def test_a_tiny_segment_is_answered_by_the_pooled_model_with_nearly_its_calibrat
     assert tiny.rows < 100
 
 
+def test_a_segment_without_a_model_of_its_own_is_answered_as_if_no_other_segment_had_one(world):
+    X, y, segment, fold, order, _ = world
+    # The segment is hidden from the pooled model, so that a booster is earned and moves the others' log-odds.
+    shallow = SETTINGS.model_copy(update={"pooled": SETTINGS.pooled.model_copy(update={"leaves": 2, "depth": 1})})
+    none = shallow.model_copy(update={"segment_min_rows": len(y) + 1})
+    some = fit_readiness(X, y, segment, fold, order, SPEC, shallow, segment_ids=SEGMENTS)
+    alone = fit_readiness(X, y, segment, fold, order, SPEC, none, segment_ids=SEGMENTS)
+    assert any(record.kept for record in some.records)
+    tiny = np.full(200, SEGMENTS.index("tiny"))
+    assert not some.records[SEGMENTS.index("tiny")].kept
+    np.testing.assert_array_equal(some.predict(X[:200], tiny).probability, alone.predict(X[:200], tiny).probability)
+
+
 def test_the_same_data_give_the_same_model_twice(readiness, world):
     X, y, segment, fold, order, _ = world
     again = fit_readiness(X, y, segment, fold, order, SPEC, SETTINGS, segment_ids=SEGMENTS)
