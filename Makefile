@@ -7,7 +7,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check format serve bench lock wheel clean
+.PHONY: help demo test test-fast check format docs serve bench lock wheel clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -31,8 +31,11 @@ format: $(VENV)/.ready-dev ## rewrite files in the house format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.ready ## write docs/reference.md from the code
+	@$(BIN)/python -m cli.reference
+
 serve: $(VENV)/.ready ## the scoring API on http://127.0.0.1:3000 with the promoted bundle
-	@$(BIN)/leadwell serve
+	@$(BIN)/leadwell serve $(if $(LEADWELL_API_KEY),,--no-key)
 
 bench: $(VENV)/.ready-dev ## speed beside the alternatives, both sides in one run; writes artifacts/bench.json
 	@$(BIN)/python -m benchmarks.run
