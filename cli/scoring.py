@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +34,7 @@ def score(
     lead: Annotated[Path, typer.Argument(help="a request body as for POST /v1/score", exists=True, dir_okay=False)],
     bundle: Bundle = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="the clock; now when absent")] = None,
+    audit: Annotated[Path, typer.Option("--audit", help="folder of the decision log")] = Path("artifacts/audit"),
     configs: Configs = None,
 ) -> None:
     """Answer one request without a server, with the same calls, and print the answer as JSON.
@@ -44,14 +46,17 @@ def score(
     from serving.api import encode_answer, parse
     from serving.decide import Decider
     from serving.online import OnlineAnswerer
+    from serving.start import open_log
 
     settings = load_settings(configs)
     now = chosen(as_of)
-    answerer = OnlineAnswerer(
-        Decider.load(bundle_folder(bundle), settings, on=now.date()), pseudonym_key(Path("artifacts/audit"))
-    )
+    answerer = OnlineAnswerer(Decider.load(bundle_folder(bundle), settings, on=now.date()), pseudonym_key(audit))
     parsed = parse(lead.read_bytes(), max_leads=settings.serving.max_leads)
-    decisions, _, rejections = answerer.answer(parsed, now)
+    decisions, records, rejections = answerer.answer(parsed, now)
+    # No audit, no answer: the records are durable before anything is printed.
+    with closing(open_log(audit)) as log:
+        for record in records:
+            log.append(record)
     write_out(json.dumps(json.loads(encode_answer(decisions, [*parsed.rejected, *rejections])), indent=2))
 
 
@@ -95,12 +100,11 @@ def rescore(
     from serving.rescore import rescore as rescore_files
     from serving.rescore import rescore_intake
 
-    settings = load_settings(configs)
+    settings, folder = load_settings(configs), bundle_folder(bundle)
     inventory = assets or (find_files(data).get("assets") if data is not None else None)
     if inventory is not None:
         read = load_assets if inventory.suffix in (".yaml", ".yml") else read_assets
         settings = settings.model_copy(update={"assets": read(inventory)})
-    folder = bundle_folder(bundle)
     if source is not None:
         if leads is None or data is not None:
             raise InputInvalid("rescore", "expected --source together with --leads FILE, and no --data")

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.clock import chosen
 from cli.screen import line, next_step, step, table
 from configs.errors import InputInvalid
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from configs.settings import Settings
+    from models.segment_map import SegmentMap
 
 segments = typer.Typer(help="Propose, check and show segments.", no_args_is_help=True)
 
@@ -61,32 +69,61 @@ def propose(
 
 @segments.command()
 def lint(
+    data: Annotated[Path | None, typer.Option("--data", help="also judge sizes and overlap on this data")] = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="the day approvals are judged on")] = None,
     configs: Configs = None,
 ) -> None:
     """Check the approved definitions for the field's known mistakes; exits 1 when one is an error.
 
-    Example: leadwell segments lint --configs my-configs/
+    Example: leadwell segments lint --data artifacts/world
     """
     from configs.settings import load_settings
     from models.segment_lint import lint as lint_segments
     from models.segment_map import SegmentMap
 
     settings = load_settings(configs)
+    instant = chosen(as_of, data)
+    segment_map = SegmentMap.load(settings)
+    member = None
+    if data is not None:
+        with step("Finding members"):
+            member = _members(data, settings, segment_map, instant)
     found = lint_segments(
-        SegmentMap.load(settings),
-        on=chosen(as_of).date(),
+        segment_map,
+        on=instant.date(),
         assets=settings.assets,
         label_kinds=settings.training.target_kinds,
+        counts=None if member is None else dict(zip(segment_map.segment_ids, member.sum(axis=0).tolist(), strict=True)),
+        member=member,
         files=settings.files,
     )
     if found:
         rows = [(f.level, f"{f.file}: {f.segment_id}.{f.key}", f.code, f.reason, f.mend) for f in found]
         table("Findings", ("level", "where", "code", "what is wrong", "how to mend it"), rows)
+    if member is not None:
+        sizes = [(s, f"{n:,}", f"{n / max(len(member), 1):.1%}") for s, n in _sizes(segment_map, member)]
+        table("Sizes", ("segment", "leads", "share"), sizes, right=(1, 2))
     failed = sum(f.level == "error" for f in found)
     line(f"{len(settings.segments)} definitions, {failed} errors, {len(found) - failed} warnings")
     if failed:
         raise typer.Exit(1)
+
+
+def _members(data: Path, settings: Settings, segment_map: SegmentMap, as_of: datetime) -> NDArray[np.bool_]:
+    """Lead by segment, as known at an instant."""
+    from features.facts import FactBuilder, facts_of
+    from features.intake.sources import find_files, read_tables
+    from features.inventory import Inventory
+    from features.tables import known_at
+
+    tables = read_tables(find_files(data), settings, assets=settings.assets, as_of=as_of).tables
+    inventory = Inventory.of(settings.assets, settings.vocabularies)
+    facts = facts_of(known_at(tables, as_of), FactBuilder.of(settings), inventory)
+    return segment_map.members(facts, as_of=as_of).member
+
+
+def _sizes(segment_map: SegmentMap, member: NDArray[np.bool_]) -> list[tuple[str, int]]:
+    return list(zip(segment_map.segment_ids, member.sum(axis=0).tolist(), strict=True))
 
 
 @segments.command()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from configs.section import Section
 
 
@@ -25,4 +27,4 @@ class FeatureSettings(Section):
     decays: tuple[Decay, ...]
     lead_fields: tuple[str, ...]
     account_fields: tuple[str, ...]
-    monotone: dict[str, Literal[-1, 0, 1]] = {}
+    monotone: dict[str, Literal[-1, 0, 1]] = Field(default={})

@@ -18,5 +18,4 @@ class ServingSettings(Section):
     max_concurrency: int = 64
     drivers_shown: int = Field(default=5, ge=1)
     partition_leads: int = Field(default=50_000, ge=1)
-    max_account_leads: int = Field(default=100_000, ge=1)
     audit_checkpoint_every: int = 1000

@@ -16,7 +16,6 @@ class Boosting(Section):
     learning_rate: float = Field(gt=0, le=1)
     min_leaf: int = Field(ge=1)
     l2: float = Field(ge=0)
-    early_stopping: int = 30
     feature_fraction: float = Field(gt=0, le=1, default=0.8)
 
 

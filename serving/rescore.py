@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from configs.content import Asset
 from configs.settings import Settings
 from features.intake.partitions import plan_partitions
+from features.intake.scan import most_rows
 from features.intake.sources import Intake
 from features.tables import Tables
 from policy.audit import AuditLog
@@ -330,6 +331,4 @@ def _add_counts(counts: dict[str, dict[str, int]], intake: Intake) -> None:
 
 
 def _partitions(files: Mapping[str, Path], settings: Settings) -> int:
-    path = files["leads"]
-    leads = pq.read_metadata(path).num_rows if path.is_file() and path.suffix == ".parquet" else 0
-    return 1 + leads // settings.serving.partition_leads
+    return 1 + most_rows("leads", files["leads"]) // settings.serving.partition_leads
