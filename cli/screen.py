@@ -53,10 +53,13 @@ def step(title: str) -> Iterator[Report]:
         console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip
     with bar:
-        task = bar.add_task(title, total=1.0)
+        # Without a total the bar moves to and fro: something happens, nobody knows yet how long.
+        task = bar.add_task(title, total=None)
 
         def report(what: str, fraction: float) -> None:
-            bar.update(task, completed=min(max(fraction, 0.0), 1.0), description=f"{title} [dim]{what}[/dim]")
+            bar.update(
+                task, total=1.0, completed=min(max(fraction, 0.0), 1.0), description=f"{title} [dim]{what}[/dim]"
+            )
 
         yield report
     console.print(f"[green]✓[/green] {title} [dim]{time.perf_counter() - started:.1f} s[/dim]")

@@ -156,6 +156,18 @@ def test_a_declared_column_that_is_gone_is_refused_and_the_outcome_is_not_needed
         _read(tmp_path, "Id,Source,Visits,Free,Land,No Mail,Last\na,x,1,No,,No,\n")
 
 
+@pytest.mark.parametrize("row", [b"a,1,1,Google\r,3,Yes,hot,,No,Opened", b"a,1,1,G\xff,3,Yes,hot,,No,Opened"])
+def test_a_damaged_file_is_one_clear_error_or_a_rejected_row(tmp_path: Path, row: bytes) -> None:
+    path = tmp_path / "leads.csv"
+    path.write_bytes(HEADER.encode() + row + b"\nb,2,0,google,0,No,,Germany,Yes,Opened\n")
+    try:
+        intake = read_flat(MAPPING, path, SETTINGS, training=True)
+    except InputInvalid as error:
+        assert str(path) in str(error)
+    else:
+        assert intake.counts["leads"].rejected >= 1
+
+
 def test_the_order_of_rows_changes_nothing(tmp_path: Path) -> None:
     one, other = _read(tmp_path), _read(tmp_path, HEADER + "\n".join(reversed(ROWS)) + "\n")
     assert one.tables.lead_ids.tolist() == other.tables.lead_ids.tolist()

@@ -314,6 +314,16 @@ def test_the_last_part_in_the_declared_order_judges_whatever_the_order_of_the_id
     assert np.array_equal(dataset.y, (dataset.lead % 3 == 0).astype(float))
 
 
+def test_rows_of_one_day_are_never_on_both_sides() -> None:
+    # Ten days of thirty rows; 60 % would cut at row 180, which is the first of the seventh day.
+    days = np.arange(LEADS) // 30 * 1.0
+    shifted = np.where(np.arange(LEADS) < 200, np.minimum(days, 5.0), days)
+    for order, trained in ((days, 180), (shifted, 150)):
+        dataset = build_flat_dataset(flat(order), SMALL, SEGMENTS, MAPPING)
+        assert int(dataset.train.sum()) == trained
+        assert dataset.order[dataset.train].max() < dataset.order[dataset.judge].min()
+
+
 @examples(max_examples=8, deadline=None)
 @given(st.lists(st.sampled_from(["A", "B", "C", None]), min_size=30, max_size=30), st.integers(0, 5))
 def test_a_lead_or_account_that_judges_never_trains_in_a_flat_export(some: list[str | None], seed: int) -> None:

@@ -18,7 +18,7 @@ from models.bundle import read_bundle
 from models.readiness import fit_readiness
 from training.evaluate import measure
 from training.sample import make_sample
-from training.train import OURS, POOLED, POOLED_SEGMENT, SCORECARD, Trained, train
+from training.train import OURS, POOLED, POOLED_SEGMENT, SCORECARD, Trained, golden_rows, train
 
 pytestmark = pytest.mark.slow
 
@@ -139,3 +139,10 @@ def test_readiness_learned_something_that_the_truth_confirms(world: World) -> No
     rate = float(trained.dataset.y[trained.dataset.train].mean())
     guess = measure(trained.y, np.full(len(trained.y), rate))
     assert trained.comparison.models[OURS].log_loss < guess.log_loss
+
+
+def test_no_leads_own_row_leaves_with_the_bundle(world: World) -> None:
+    dataset = world.trained.dataset
+    golden, _ = golden_rows(dataset, seed=7)
+    own = {row.tobytes() for row in np.nan_to_num(dataset.X, nan=-1.0)}
+    assert not any(row.tobytes() in own for row in np.nan_to_num(golden, nan=-1.0))

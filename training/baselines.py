@@ -22,6 +22,8 @@ Fit = Callable[[Floats, Codes, Spec, Codes], Predict]
 # Odoo's predictive lead scoring adds this to every count.
 LAPLACE = 0.1
 NAIVE_BINS = 10
+# A column whose values are skewed more than this is logged: counts are, ratings and times usually are not.
+LONG_TAILED = 2.0
 # A level rarer than this shares one column with the other rare ones.
 RARE_ROWS = 20
 SMALL_CELLS = 1_000_000
@@ -161,6 +163,7 @@ class _Encoding:
     """How columns become numbers for the logistic regression, fitted on the training rows."""
 
     numeric: NDArray[np.int64]
+    tailed: NDArray[np.bool_]
     middle: Floats
     spread: Floats
     flagged: NDArray[np.bool_]
@@ -175,18 +178,16 @@ class _Encoding:
         for j in coded:
             values, counts = np.unique(wide[:, j][~np.isnan(wide[:, j])], return_counts=True)
             levels.append((j, values[counts >= RARE_ROWS]))
-        missing = np.isnan(X[:, numeric])
-        shaped = _shaped(X[:, numeric])
-        seen = np.maximum((~missing).sum(axis=0), 1)
-        middle = np.where(missing, 0.0, shaped).sum(axis=0) / seen
-        spread = np.sqrt(np.where(missing, 0.0, (shaped - middle) ** 2).sum(axis=0) / seen)
-        flagged: NDArray[np.bool_] = np.asarray(missing.any(axis=0))
-        return cls(numeric, middle, np.where(spread > 0, spread, 1.0), flagged, tuple(levels))
+        tailed = _skewness(X[:, numeric]) > LONG_TAILED
+        shaped = _shaped(X[:, numeric], tailed)
+        middle, spread = _middle_and_spread(shaped)
+        flagged: NDArray[np.bool_] = np.asarray(np.isnan(shaped).any(axis=0))
+        return cls(numeric, tailed, middle, spread, flagged, tuple(levels))
 
     def matrix(self, X: Floats, segment: Codes) -> Floats:
         wide = np.column_stack([X, _segment_column(segment)])
         missing = np.isnan(X[:, self.numeric])
-        scaled = np.where(missing, 0.0, (_shaped(X[:, self.numeric]) - self.middle) / self.spread)
+        scaled = np.where(missing, 0.0, (_shaped(X[:, self.numeric], self.tailed) - self.middle) / self.spread)
         parts = [scaled, missing[:, self.flagged].astype(np.float64)]
         for j, values in self.levels:
             hit = (wide[:, j][:, None] == values).astype(np.float64)
@@ -196,7 +197,26 @@ class _Encoding:
         return np.hstack(parts)
 
 
-def _shaped(values: Floats) -> Floats:
-    """Counts are long-tailed: a signed logarithm keeps one lead with a thousand clicks from ruling the scale."""
-    shaped: Floats = np.sign(values) * np.log1p(np.abs(values))
+def _shaped(values: Floats, tailed: NDArray[np.bool_]) -> Floats:
+    """Long-tailed columns by a signed logarithm: one lead with a thousand clicks must not rule the scale."""
+    shaped = values.copy()
+    shaped[:, tailed] = np.sign(values[:, tailed]) * np.log1p(np.abs(values[:, tailed]))
     return shaped
+
+
+def _skewness(values: Floats) -> Floats:
+    """Third standardized moment of the known values of each column."""
+    middle, spread = _middle_and_spread(values)
+    known = ~np.isnan(values)
+    cubes = np.where(known, ((values - middle) / spread) ** 3, 0.0)
+    found: Floats = cubes.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return found
+
+
+def _middle_and_spread(values: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of the known values of each column; a constant column has spread one."""
+    known = ~np.isnan(values)
+    seen = np.maximum(known.sum(axis=0), 1)
+    middle = np.where(known, values, 0.0).sum(axis=0) / seen
+    spread = np.sqrt(np.where(known, (values - middle) ** 2, 0.0).sum(axis=0) / seen)
+    return middle, np.where(spread > 0, spread, 1.0)

@@ -130,10 +130,11 @@ def build_flat_dataset(
     kept = np.flatnonzero(known.present & learnable & judgeable)
     found = rows.of(known, kept)
     found["y"] = (intake.outcome[kept] == YES).astype(np.float64)
-    found["order"] = np.argsort(np.argsort(intake.order[kept], kind="stable"), kind="stable").astype(np.float64)
+    found["order"] = np.unique(intake.order[kept], return_inverse=True)[1].ravel().astype(np.float64)
     root, root_ids = root_accounts(tables, mapping.as_of)
     fold, _ = folds(root_ids, settings.training.folds, settings.training.holdout_share)
-    later = found["order"] >= np.floor(len(kept) * (1.0 - settings.training.holdout_share))
+    # Rows of one instant stay together: what trains is earlier than what judges, never equal.
+    later = found["order"] >= _cut(found["order"], settings.training.holdout_share)
     # Leads of an account that judges must not train; without accounts every lead is its own.
     judging = np.zeros(len(root_ids), dtype=np.bool_)
     judging[root[kept[later]]] = True
@@ -195,6 +196,12 @@ def folds(root_ids: list[str], count: int, holdout_share: float) -> tuple[NDArra
     fold = (drawn % np.uint64(count)).astype(np.int64)
     held_out = (drawn >> np.uint64(32)) % np.uint64(10_000) < np.uint64(round(holdout_share * 10_000))
     return fold, held_out
+
+
+def _cut(order: Floats, share: float) -> float:
+    """Where the last `share` of the rows begins in their order."""
+    first = int(np.floor(len(order) * (1.0 - share)))
+    return float(np.sort(order)[first]) if first < len(order) else np.inf
 
 
 class _Rows:

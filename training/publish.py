@@ -152,11 +152,14 @@ def _write_whole(file: Path, content: dict[str, Any]) -> None:
     # INVARIANT: champion.json is at every moment a complete file, the old one or the new one.
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    with draft.open("w", encoding="utf-8") as target:
-        json.dump(content, target, indent=2)
-        target.flush()
-        os.fsync(target.fileno())
-    os.replace(draft, file)
+    try:
+        with draft.open("w", encoding="utf-8") as target:
+            json.dump(content, target, indent=2)
+            target.flush()
+            os.fsync(target.fileno())
+        os.replace(draft, file)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _run(mlflow: ModuleType, run_id: str | None) -> AbstractContextManager[Any]:

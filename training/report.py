@@ -129,8 +129,11 @@ def write_report(content: ReportContent, file: Path) -> Path:
     """Write the page as a whole or not at all; returns its path."""
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.write_text(render_report(content), encoding="utf-8")
-    os.replace(draft, file)
+    try:
+        draft.write_text(render_report(content), encoding="utf-8")
+        os.replace(draft, file)
+    finally:
+        draft.unlink(missing_ok=True)
     return file
 
 

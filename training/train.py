@@ -100,7 +100,6 @@ def learn(
     tell("fitting what will serve on every row", 0.75)
     served = fit(dataset, settings, np.ones(len(dataset.y), dtype=np.bool_))
     tell("writing the bundle", 0.97)
-    golden = np.linspace(0, len(dataset.y) - 1, GOLDEN_ROWS).astype(np.int64)
     bundle = write_bundle(
         folder,
         served,
@@ -109,7 +108,7 @@ def learn(
         scorecard=Scorecard.of(settings, Domain.of(settings)).to_json(),
         vocabularies=settings.vocabularies,
         as_of=as_of,
-        golden=(dataset.X[golden], dataset.segment[golden]),
+        golden=golden_rows(dataset, settings.training.seed),
         policy=Book.load(settings, as_of.date()).hash,
         training_data=dataset.dataset_id,
         training={
@@ -163,6 +162,12 @@ def _beside_baselines(bundle: Bundle, dataset: Dataset, tell: Progress) -> Compa
     tell("comparing", 0.8)
     names = np.array([*dataset.segment_ids, "none"], dtype=object)[dataset.segment[judge]]
     return compare(dataset.y[judge], predictions, ours=OURS, segment=names, cluster=dataset.root[judge])
+
+
+def golden_rows(dataset: Dataset, seed: int) -> tuple[Floats, NDArray[np.int64]]:
+    """Rows that a bundle must reproduce: every column is drawn on its own, so that no lead's row leaves with it."""
+    drawn = np.random.default_rng(seed).integers(0, len(dataset.y), size=(GOLDEN_ROWS, dataset.X.shape[1] + 1))
+    return dataset.X[drawn[:, :-1], np.arange(dataset.X.shape[1])], dataset.segment[drawn[:, -1]]
 
 
 def fit(dataset: Dataset, settings: Settings, rows: NDArray[np.bool_]) -> Readiness:

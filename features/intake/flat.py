@@ -19,7 +19,7 @@ from configs.mapping import AttributeColumn, EventFromColumn, SourceMapping
 from configs.settings import Settings
 from configs.vocabulary import YES_NO, Vocabularies, normalize
 from features.encode import empty_columns
-from features.intake.scan import FILE_BITS, connect, read_header, stage_csv
+from features.intake.scan import FILE_BITS, connect, read_header, readable, stage_csv
 from features.intake.settle import REJECTS, Counts, unknown_column
 from features.intake.sources import Intake
 from features.intake.titles import Titles
@@ -114,8 +114,9 @@ def read_columns(mapping: SourceMapping, path: Path) -> FlatColumns:
     names, _ = read_header(path, mapping.lead_id)
     con = connect([path], memory_limit_mb=None, threads=2, spill=None)
     try:
-        unreadable = stage_csv(con, "flat", path, mapping.lead_id)
-        table = con.sql("SELECT * FROM flat ORDER BY _at").to_arrow_table()
+        with readable(str(path)):
+            unreadable = stage_csv(con, "flat", path, mapping.lead_id)
+            table = con.sql("SELECT * FROM flat ORDER BY _at").to_arrow_table()
     finally:
         con.close()
     mask = (1 << FILE_BITS) - 1

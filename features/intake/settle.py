@@ -153,18 +153,18 @@ def objects(values: pa.Array) -> NDArray[np.object_]:
 
 
 def root_of(parent: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The topmost parent of each account; in a circle of parents its smallest row, so that it stays together."""
-    root = np.arange(len(parent), dtype=np.int64)
-    smallest = root.copy()
-    for _ in range(64):
-        above = parent[root]
-        moved = np.where(above >= 0, above, root)
-        if np.array_equal(moved, root):
-            return root
-        root = moved
-        smallest = np.minimum(smallest, root)
-    circular = parent[root] >= 0
-    return np.where(circular, smallest, root)
+    """The topmost parent of each account; where parents go in a circle, the smallest row of the circle."""
+    above = np.where(parent >= 0, parent, np.arange(len(parent), dtype=np.int64))
+    jump = above
+    smallest = np.arange(len(parent), dtype=np.int64)
+    # Each round doubles the steps: after the last one everybody is at a top or went round the whole circle.
+    for _ in range(len(parent).bit_length()):
+        if np.array_equal(above[jump], jump):
+            return jump
+        smallest = np.minimum(smallest, smallest[jump])
+        jump = jump[jump]
+    # INVARIANT: an account and its parent have one root, also where a chain hangs on a circle.
+    return smallest[jump]
 
 
 def parts_of(ids: pa.Array, count: int) -> NDArray[np.int32]:
