@@ -10,7 +10,7 @@ import typer
 from cli.clock import chosen
 from cli.screen import line, next_step, step, table
 from configs.errors import InputInvalid
-from training.evaluate import Comparison, Metrics
+from training.evaluate import Comparison, Difference, Metrics
 
 Configs = Annotated[Path | None, typer.Option("--configs", help="folder that replaces the shipped configuration")]
 Artifacts = Annotated[Path, typer.Option("--artifacts", help="where champion.json and the MLflow store live")]
@@ -37,7 +37,8 @@ def train(
     from configs.settings import load_settings, load_source
     from features.intake.flat import read_flat
     from features.intake.sources import find_files, read_tables
-    from training.record import log_training
+    from training.record import log_training, training_report
+    from training.report import write_report
     from training.train import train as train_tables
     from training.train import train_flat
 
@@ -60,11 +61,12 @@ def train(
         raise InputInvalid("train", "expected either --data FOLDER, or --source MAPPING with --leads FILE")
     with step("Logging to MLflow"):
         log_training(trained, settings, artifacts, name)
+    page = write_report(training_report(trained, settings, title=name), bundle.with_name(f"{bundle.name}-report.html"))
     show_comparison(trained.comparison, trained.time_only)
     rejected = intake.rejects.num_rows
     if rejected:
         line(f"[yellow]{rejected:,} rows were rejected: leadwell data check --rejects FILE lists them[/yellow]")
-    line(f"bundle {trained.bundle.bundle_id[:12]} in {bundle}")
+    line(f"bundle {trained.bundle.bundle_id[:12]} in {bundle}; report {page}")
     next_step(f'leadwell promote --bundle {bundle} --by "YOUR NAME"')
 
 
@@ -126,11 +128,31 @@ def show_comparison(comparison: Comparison, time_only: Metrics | None) -> None:
     table(title, columns, rows, right=(1, 2, 3, 4))
     line("[dim]calib.: mean gap between predicted and observed over ten equal-mass bins; lift: in the top 10 %;[/dim]")
     line("[dim]ours minus theirs: log-loss, below zero is better, with its 95 % paired bootstrap interval[/dim]")
+    _show_segments(comparison)
     lost = comparison.worse_segments()
     if lost:
         line(f"[yellow]in {len(lost)} segment comparisons a baseline is better beyond noise: see the report[/yellow]")
     if time_only is not None:
         line(f"[dim]later, but accounts that trained: AUC {time_only.auc:.3f}, log-loss {time_only.log_loss:.4f}[/dim]")
+
+
+def _show_segments(comparison: Comparison) -> None:
+    """Ours against the same line without models of the segments' own, segment by segment."""
+    rivals = [name for name in ("pooled", "pooled_with_segment") if name in comparison.models]
+    if not rivals:
+        return
+    rows = []
+    for row in comparison.segments:
+        found = row.metrics[comparison.ours]
+        gaps = [_gap(row.against(rival)) if row.tells else "[dim]too few to tell[/dim]" for rival in rivals]
+        rows.append((row.segment_id, f"{found.rows:,}", f"{found.positives:,}", *gaps))
+    columns = ("segment", "rows", "with", *(f"minus {rival.replace('_', ' ')}" for rival in rivals))
+    table("Log-loss by segment", columns, rows, right=(1, 2))
+
+
+def _gap(gap: Difference) -> str:
+    color = {"better": "green", "worse": "red"}.get(gap.verdict, "dim")
+    return f"[{color}]{gap.value:+.4f} ({gap.low:+.4f}, {gap.high:+.4f})[/{color}]"
 
 
 def promote(
