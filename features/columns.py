@@ -22,6 +22,8 @@ MICROSECONDS_A_DAY = 86_400_000_000
 MAX_AGE_DAYS = 65_535
 _THREAD_WORTH_ROWS = 200_000
 _NEVER = UNKNOWN_INSTANT
+# One object stands for each plain type, and comparing objects is cheaper than comparing types.
+_PLAIN = {kind: np.dtype(kind) for kind in (np.uint8, np.int32, np.int64, np.float64)}
 _BLOCK_BITS = 8
 _BLOCK = 1 << _BLOCK_BITS
 _WITHOUT_PLACE = np.uint64((1 << 56) - 1)
@@ -63,7 +65,7 @@ def exact(columns: Columns, name: str, dtype: Any, size: int) -> NDArray[Any]:
     column = columns.get(name)
     if column is None:
         return np.full(size, unknown_like(np.dtype(dtype)), dtype=dtype)
-    if column.dtype == dtype and column.flags.carray:
+    if (column.dtype is _PLAIN.get(dtype) or column.dtype == dtype) and column.flags.carray:
         return column
     return np.array(column, dtype=dtype, order="C")
 
@@ -71,9 +73,17 @@ def exact(columns: Columns, name: str, dtype: Any, size: int) -> NDArray[Any]:
 def within(columns: Columns, name: str, size: int, values: int) -> NDArray[np.uint8]:
     """The codes of a column, a code outside its vocabulary of so many values being unknown."""
     column = exact(columns, name, np.uint8, size)
-    if column.max(initial=0) > values:
+    if _any_over(column, values):
         return np.where(column > values, 0, column).astype(np.uint8)
     return column
+
+
+@njit(cache=True, nogil=True)
+def _any_over(codes: Any, highest: int) -> bool:
+    for i in range(len(codes)):  # noqa: SIM110 - numba compiles loops
+        if codes[i] > highest:
+            return True
+    return False
 
 
 @njit(cache=True, nogil=True)
@@ -215,13 +225,11 @@ def packed(
     if not events:
         return starts, np.empty(0, dtype=np.uint64), np.full(n, UNKNOWN_INSTANT, dtype=np.int64)
     size = len(events["lead"])
-    lead, happened, recorded = (
-        exact(events, name, dtype, size)
-        for name, dtype in (("lead", np.int32), ("occurred_at", np.int64), ("recorded_at", np.int64))
-    )
-    kind, topic, depth, channel, product = (
-        exact(events, name, np.uint8, size) for name in ("kind", "topic", "depth", "channel", "product")
-    )
+    lead, happened = exact(events, "lead", np.int32, size), exact(events, "occurred_at", np.int64, size)
+    recorded = exact(events, "recorded_at", np.int64, size)
+    kind, topic = exact(events, "kind", np.uint8, size), exact(events, "topic", np.uint8, size)
+    depth, channel = exact(events, "depth", np.uint8, size), exact(events, "channel", np.uint8, size)
+    product = exact(events, "product", np.uint8, size)
     columns = (lead, happened, recorded, kind, topic, depth, channel, product)
     if size < _THREAD_WORTH_ROWS:
         places, newest = np.zeros((1, n), dtype=np.int64), np.full(n, UNKNOWN_INSTANT, dtype=np.int64)

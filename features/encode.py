@@ -8,11 +8,12 @@ zero, which means that there is none. The columns and their meaning are those of
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cache
-from itertools import repeat
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from itertools import chain, repeat
+from operator import getitem
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from configs.errors import InputInvalid
-from configs.vocabulary import Vocabularies, Vocabulary
+from configs.vocabulary import Vocabularies
 from features.intake.titles import Titles
-from features.layout import COLLEAGUES, LAYOUTS, Column, Layout
+from features.layout import COLLEAGUES, LAYOUTS, Column, Fields, Layout, Plan, plans
 from features.records import Account, Case, Colleague, Consent, Event, Lead, PriorMembership, Record, Suppression, Touch
 from features.tables import UNKNOWN_INSTANT, Columns, Tables, microseconds
 
@@ -30,9 +31,7 @@ EARLIEST = microseconds(datetime(1990, 1, 1, tzinfo=UTC))
 LATEST = microseconds(datetime(2200, 1, 1, tzinfo=UTC))
 PLAUSIBLE = "expected an instant between 1990 and 2200"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_YES_NO_CODES: dict[Any, int] = {False: 1, True: 2}
-_ZEROS, _ABSENT = repeat(0), repeat(-1)
+_ABSENT = repeat(-1)
 DTYPES: Mapping[str, type[np.generic]] = {
     "code": np.uint8,
     "yesno": np.uint8,
@@ -83,7 +82,8 @@ def encode_records(
     Raises:
         InputInvalid: a row refers to a lead that was not given, or its own time is implausible.
     """
-    ids = _Ids(asset_ids)
+    asset_rows, asset_array = _assets(tuple(asset_ids))
+    ids = _Ids(asset_rows)
     for row in leads:
         ids.lead.setdefault(row.lead_id, len(ids.lead))
         if row.account_id is not None:
@@ -93,29 +93,30 @@ def encode_records(
         if account.parent_account_id is not None:
             ids.account.setdefault(account.parent_account_id, len(ids.account))
     encode = _Encoder(vocabularies, ids)
-    lead_columns = encode.table("leads", leads)
+    tables = {
+        "leads": encode.table("leads", leads),
+        "accounts": encode.table("accounts", accounts),
+        "events": encode.table("events", events),
+        "touches": encode.table("touches", touches),
+        "consents": encode.table("consents", consents),
+        "suppressions": encode.table("suppressions", suppressions),
+        "cases": encode.table("cases", cases),
+        "memberships": encode.table("memberships", memberships),
+        "colleagues": encode.table("colleagues", colleagues),
+    }
+    encode.finish()
     if titles is not None:
-        titles.complete(lead_columns)
-    colleague_columns: Columns = {}
+        titles.complete(tables["leads"])
     if colleagues is not None:
-        colleague_columns = encode.rows(COLLEAGUES, colleagues)
         places = colleague_of if colleague_of is not None else [0] * len(colleagues)
-        colleague_columns["lead"] = np.array(places, dtype=np.int32)
+        tables["colleagues"]["lead"] = np.array(places, dtype=np.int32)
     complete = suppressions_complete_as_of
     return Tables(
         lead_ids=_objects(list(ids.lead)),
         account_ids=_objects(list(ids.account)),
-        asset_ids=_objects(list(asset_ids)),
-        leads=lead_columns,
-        accounts=encode.table("accounts", accounts),
-        events=encode.table("events", events),
-        touches=encode.table("touches", touches),
-        consents=encode.table("consents", consents),
-        suppressions=encode.table("suppressions", suppressions),
-        cases=encode.table("cases", cases),
-        memberships=encode.table("memberships", memberships),
+        asset_ids=asset_array,
         outcomes={},
-        colleagues=colleague_columns,
+        **tables,
         suppressions_complete_as_of=UNKNOWN_INSTANT if complete is None else microseconds(complete),
         segment_ids=_objects(list(ids.segment)),
     )
@@ -126,60 +127,12 @@ class _Ids:
 
     __slots__ = ("account", "asset", "case", "lead", "segment")
 
-    def __init__(self, asset_ids: Sequence[str]) -> None:
+    def __init__(self, asset: dict[str, int]) -> None:
         self.lead: dict[str, int] = {}
         self.account: dict[str, int] = {}
-        self.asset = {asset_id: row for row, asset_id in enumerate(asset_ids)}
+        self.asset = asset
         self.segment: dict[str, int] = {}
         self.case: dict[str, int] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A layout sorted by the kind of array its columns become; a number is a place among the fetched fields."""
-
-    layout: Layout
-    codes: tuple[tuple[int, str, str], ...]
-    code_names: tuple[str, ...]
-    instants: tuple[int, ...]
-    instant_names: tuple[str, ...]
-    texts: tuple[int, ...]
-    text_names: tuple[str, ...]
-    numbers: tuple[tuple[int, str], ...]
-    references: tuple[tuple[int, Column], ...]
-    counts: tuple[int, ...]
-    word_names: tuple[str, ...]
-    identity: int
-    own_time: int
-    recorded_at: int
-    checked: bool
-
-
-@cache
-def _plan(table: str) -> _Plan:
-    layout = COLLEAGUES if table == "colleagues" else LAYOUTS[table]
-    place = {column.field: index for index, column in enumerate(layout.columns)}
-    codes, instants = layout.of_kind("code", "yesno", "present"), layout.of_kind("instant")
-    texts, references, counts = layout.of_kind("text"), layout.of_kind("reference"), layout.of_kind("count")
-    identity = [column.field for column in layout.of_kind("identity")]
-    names = [column.name for column in instants]
-    return _Plan(
-        layout,
-        tuple((place[c.field], c.name, c.vocabulary or c.kind) for c in codes),
-        tuple(c.name for c in codes),
-        tuple(place[c.field] for c in instants),
-        tuple(names),
-        tuple(place[c.field] for c in texts),
-        tuple(c.name for c in texts),
-        tuple((place[c.field], c.name) for c in layout.of_kind("number")),
-        tuple((place[c.field], c) for c in references),
-        tuple(place[c.field] for c in counts),
-        tuple(c.name for c in (*references, *counts)),
-        place[identity[0]] if identity else -1,
-        names.index(layout.own_time) if layout.own_time else -1,
-        names.index("recorded_at") if "recorded_at" in names else -1,
-        table != "leads",
-    )
 
 
 @cache
@@ -187,108 +140,135 @@ def _none(table: str) -> Mapping[str, NDArray[Any]]:
     return empty_columns(COLLEAGUES if table == "colleagues" else LAYOUTS[table])
 
 
+@lru_cache(maxsize=16)
+def _assets(asset_ids: tuple[str, ...]) -> tuple[dict[str, int], NDArray[np.object_]]:
+    return {asset_id: row for row, asset_id in enumerate(asset_ids)}, _objects(asset_ids)
+
+
 def empty_columns(layout: Layout) -> dict[str, NDArray[Any]]:
     """Columns of length zero: the table was given and has no row."""
     return {column.name: np.empty(0, dtype=DTYPES[column.kind]) for column in layout.encoded}
 
 
-class _Encoder:
-    """Encodes one table at a time; one buffer per kind of value, so that a single row costs few allocations."""
+@dataclass(slots=True)
+class _Pending:
+    """A table whose values are in the encoder's buffers: where they start, and the fetched fields."""
 
-    __slots__ = ("ids", "vocabularies")
+    plan: Plan
+    fields: Fields
+    n: int
+    codes: int
+    instants: int
+    words: int
+    columns: dict[str, NDArray[Any]]
+
+
+class _Encoder:
+    """Reads tables into one buffer for each kind of value, so that a request costs few allocations whatever it holds.
+
+    The columns of a table are filled by `finish`; until then its mapping is empty.
+    """
+
+    __slots__ = ("codes", "ids", "instants", "pending", "plans", "words")
 
     def __init__(self, vocabularies: Vocabularies, ids: _Ids) -> None:
-        self.vocabularies, self.ids = vocabularies, ids
+        self.plans, self.ids = plans(vocabularies), ids
+        self.codes, self.words = bytearray(), array("i")
+        self.instants: list[datetime | None] = []
+        self.pending: list[_Pending] = []
 
     def table(self, table: str, rows: Sequence[Record] | None) -> dict[str, NDArray[Any]]:
-        """Columns of a table; {} when it was not given."""
-        return {} if rows is None else self.rows(LAYOUTS[table], rows)
-
-    def rows(self, layout: Layout, rows: Sequence[Record]) -> dict[str, NDArray[Any]]:
-        """Columns of rows, duplicates of one identity counted once."""
+        """Columns of a table, duplicates of one identity counted once; {} when it was not given."""
+        if rows is None:
+            return {}
         n = len(rows)
         if n == 0:
-            return dict(_none(layout.table))
-        plan = _plan(layout.table)
+            return dict(_none(table))
+        plan = self.plans[table]
         fields = list(zip(*map(astuple, rows), strict=True))
         columns: dict[str, NDArray[Any]] = {}
-        codes = bytearray(n * len(plan.codes))
-        start = 0
-        for place, _, vocabulary in plan.codes:
-            values = fields[place]
-            absent = values.count(None)
-            if absent < n or vocabulary == "present":
-                codes[start : start + n] = self._codes(vocabulary, values, absent)
-            start += n
-        _spread(columns, plan.code_names, np.frombuffer(codes, dtype=np.uint8), n)
-        _spread(columns, plan.instant_names, self._instants(plan, fields), n)
-        words = array("i")
+        places = len(self.codes), len(self.instants), len(self.words)
+        self.pending.append(_Pending(plan, fields, n, *places, columns))
+        codes = self.codes
+        if n == 1:
+            codes += bytes(map(getitem, plan.lookups, chain.from_iterable(plan.codes(fields))))
+        else:
+            for lookup, values in zip(plan.lookups, plan.codes(fields), strict=True):
+                codes += bytes(map(lookup.__getitem__, values))
+        self._own_times(plan, fields, n)
+        self.instants.extend(chain.from_iterable(plan.instants(fields)))
+        words = self.words
         for place, column in plan.references:
-            words.extend(self._references(layout.table, column, fields[place]))
-        for place in plan.counts:
-            words.extend([-1 if value is None else value for value in fields[place]])
-        _spread(columns, plan.word_names, np.frombuffer(words, dtype=np.int32), n)
-        for place, name in plan.numbers:
-            columns[name] = np.array([np.nan if v is None else v for v in fields[place]], dtype=np.float64)
-        if plan.texts:
-            flat = [value for place in plan.texts for value in fields[place]]
-            _spread(columns, plan.text_names, _objects(flat), n)
-        if n > 1 and plan.identity >= 0 and len(set(fields[plan.identity])) < n:
-            columns = _once(layout, columns, fields[plan.identity])
+            words.extend(self._references(table, column, fields[place]))
+        for values in plan.counts(fields):
+            words.extend([-1 if value is None else value for value in values])
         return columns
 
-    def _codes(self, vocabulary: str, values: tuple[Any, ...], absent: int) -> bytes:
-        if vocabulary == "yesno":
-            return bytes(map(_YES_NO_CODES.get, values, _ZEROS))
-        if vocabulary == "present":
-            return bytes([1 if value is None or not value.strip() else 2 for value in values])
-        known: Vocabulary = self.vocabularies[vocabulary]
-        codes = bytes(map(known.codes.get, values, _ZEROS))
-        if codes.count(0) > absent:  # a spelling that is not literally in the vocabulary: normalise it
-            return bytes([code or known.code(value) for code, value in zip(codes, values, strict=True)])
-        return codes
+    def _own_times(self, plan: Plan, fields: Fields, n: int) -> None:
+        own: Sequence[datetime | None] | None = fields[plan.own] if plan.own >= 0 else None
+        if own is not None:
+            self.instants.extend(own)
+        if plan.recorded_at >= 0:
+            recorded: Sequence[datetime | None] = fields[plan.recorded_at]
+            if not all(recorded):
+                # When we learned of a row without saying so is its own time; without either it was always known.
+                fallback = own or [None] * n
+                recorded = [at or before or _EPOCH for at, before in zip(recorded, fallback, strict=True)]
+            self.instants.extend(recorded)
 
-    def _instants(self, plan: _Plan, fields: list[tuple[Any, ...]]) -> NDArray[np.int64]:
-        micros: list[list[int]] = []
-        for place in plan.instants:
-            values = fields[place]
-            if None in values:
-                micros.append([UNKNOWN_INSTANT if v is None else (v - _EPOCH) // _MICROSECOND for v in values])
-            else:
-                micros.append([(v - _EPOCH) // _MICROSECOND for v in values])
-        own = micros[plan.own_time] if plan.own_time >= 0 else None
-        if plan.checked and own and not (min(own) >= EARLIEST and max(own) < LATEST):
-            raise InputInvalid(plan.layout.table, PLAUSIBLE, field=plan.layout.own_time)
-        if plan.recorded_at >= 0 and UNKNOWN_INSTANT in micros[plan.recorded_at]:
-            # When we learned of a row without saying so is its own time; without either it was always known.
-            fallback = own or [0] * len(micros[plan.recorded_at])
-            micros[plan.recorded_at] = [
-                (0 if fallback[i] == UNKNOWN_INSTANT else fallback[i]) if value == UNKNOWN_INSTANT else value
-                for i, value in enumerate(micros[plan.recorded_at])
-            ]
-        flat = array("q")
-        for column in micros:
-            flat.extend(column)
-        return np.frombuffer(flat, dtype=np.int64)
-
-    def _references(self, table: str, column: Column, values: tuple[Any, ...]) -> list[int]:
+    def _references(self, table: str, column: Column, values: tuple[Any, ...]) -> Iterable[int]:
         if column.to in ("segment", "case"):
             grown: dict[str, int] = getattr(self.ids, column.to)
             return [grown.setdefault(value, len(grown)) for value in values]
         if table == "colleagues":
             return [0] * len(values)
         rows: dict[str, int] = getattr(self.ids, column.to)
+        if column.to != "lead":
+            return map(rows.get, values, _ABSENT)
         found = list(map(rows.get, values, _ABSENT))
-        if column.to == "lead" and -1 in found and (column.required or values[found.index(-1)] is not None):
+        if -1 in found and (column.required or values[found.index(-1)] is not None):
             for index, (row, value) in enumerate(zip(found, values, strict=True)):
                 if row < 0 and (value is not None or column.required):
                     raise InputInvalid(table, "reference to a lead that was not given", row=index, field="lead_id")
         return found
 
+    def finish(self) -> None:
+        """Turn the buffers into arrays and give every table its columns; raises InputInvalid."""
+        moments = _microseconds(self.instants)
+        instants = np.array(moments, dtype=np.int64)
+        codes, words = np.frombuffer(self.codes, dtype=np.uint8), np.frombuffer(self.words, dtype=np.int32)
+        for table in self.pending:
+            plan, n, columns = table.plan, table.n, table.columns
+            if plan.checked:
+                own = moments[table.instants : table.instants + n]
+                if not (min(own) >= EARLIEST and max(own) < LATEST):
+                    raise InputInvalid(plan.layout.table, PLAUSIBLE, field=plan.layout.own_time)
+            of_codes, of_words, of_instants = plan.sizes
+            rows: Iterable[NDArray[Any]] = chain(
+                codes[table.codes : table.codes + of_codes * n].reshape(of_codes, n),
+                words[table.words : table.words + of_words * n].reshape(of_words, n),
+                instants[table.instants : table.instants + of_instants * n].reshape(of_instants, n),
+            )
+            columns.update(zip(plan.names, rows, strict=True))
+            for place, name in plan.numbers:
+                columns[name] = np.array([np.nan if v is None else v for v in table.fields[place]], dtype=np.float64)
+            if plan.text_names:
+                flat = _objects(list(chain.from_iterable(plan.texts(table.fields))))
+                columns.update(zip(plan.text_names, flat.reshape(-1, n), strict=True))
+            if n > 1 and plan.identity >= 0:
+                identity = table.fields[plan.identity]
+                if len(set(identity)) < n:
+                    columns.update(_once(plan.layout, columns, identity))
 
-def _spread(columns: dict[str, NDArray[Any]], names: Sequence[str], flat: NDArray[Any], n: int) -> None:
-    for index, name in enumerate(names):
-        columns[name] = flat[index * n : (index + 1) * n]
+
+def _microseconds(instants: Sequence[datetime | None]) -> list[int]:
+    """Whole microseconds since 1970; part by part, because dividing timedeltas costs more."""
+    return [
+        UNKNOWN_INSTANT
+        if instant is None
+        else ((since := instant - _EPOCH).days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        for instant in instants
+    ]
 
 
 def _objects(values: Sequence[Any]) -> NDArray[np.object_]:

@@ -18,6 +18,7 @@ from configs.cards import FactDeclaration
 from configs.settings import Settings
 from features import consent, standing
 from features.account import ROLL_UP
+from features.blocks import FactColumns, Place, places_in, plain, unpacked
 from features.columns import exact
 from features.engagement import EngagementPlan
 from features.fit import account_codes, code_block
@@ -60,6 +61,8 @@ _ACCOUNT_FIELDS = {
     "parent_organization_type": "organization_type",
 }
 _DAYS = ("days_since_last_event", "days_since_verified", "days_since_meeting", "touches_7d", "touches_30d")
+# How many of the blocks have one code per lead; the others have one per channel or asset.
+PER_LEAD = 5
 _STANDING = (*standing.CASES, *standing.LEAD_STOPS)
 
 
@@ -69,11 +72,15 @@ class Facts:
 
     A fact per lead has shape (n, 1, 1), per channel (n, 1, C), per asset (1, A, 1), per lead and asset (n, A, 1), per
     asset and channel (1, A, C). The last asset is the pseudo asset `none`.
+
+    Facts of one lead may carry the same codes as plain numbers too, in `one`: per lead a number, else a list.
+    Whoever replaces columns leaves `one` out: rules, points and segments read it first.
     """
 
     n: int
     assets: tuple[str, ...]
     columns: Mapping[str, NDArray[Any]]
+    one: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,9 @@ class FactBuilder:
     jurisdiction_max_age_days: int
     feed_max_age_days: int
     unbuilt: Mapping[str, NDArray[Any]]
+    unbuilt_numbers: Mapping[str, Any]
+    places: Mapping[str, Place]
+    names: tuple[str, ...]
 
     @classmethod
     def of(cls, settings: Settings) -> FactBuilder:
@@ -108,13 +118,16 @@ class FactBuilder:
         feed = facts["opt_out"].max_age_days if "opt_out" in facts else None
         built = {*counts, *_built_names()}
         channels = len(vocabularies["channel"].values)
+        number_names = (*counts, *_DAYS, *ROLL_UP)
+        blocks = _blocks(number_names)
+        unbuilt = {name: _unknown(fact, channels) for name, fact in facts.items() if name not in built}
         return cls(
             plan=plan,
             decision_maker=vocabularies["influence"].code("decision_maker"),
             consent=consent.ConsentCodes.of(vocabularies),
             standing=standing.StandingCodes.of(vocabularies),
             counts=counts,
-            number_names=(*counts, *_DAYS, *ROLL_UP),
+            number_names=number_names,
             count_rows=np.array([plan.row[name] for name in counts], dtype=np.int64),
             lead_sizes=np.array(
                 [
@@ -127,8 +140,31 @@ class FactBuilder:
             jurisdiction_of=jurisdiction_of,
             jurisdiction_max_age_days=NEVER_DAYS if age is None else age,
             feed_max_age_days=1 if feed is None else feed,
-            unbuilt={name: _unknown(fact, channels) for name, fact in facts.items() if name not in built},
+            unbuilt=unbuilt,
+            unbuilt_numbers={
+                name: unpacked(column, facts[name].per)
+                for name, column in unbuilt.items()
+                if facts[name].per in ("lead", "channel")
+            },
+            places=places_in(blocks),
+            names=tuple(name for names in blocks for name in names),
         )
+
+
+def _blocks(numbers: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Names of the rows of every block of facts, in the order in which `facts_of` builds them."""
+    return (
+        tuple(_LEAD_FIELDS),
+        tuple(_ACCOUNT_FIELDS),
+        numbers,
+        standing.CASES,
+        standing.LEAD_STOPS,
+        standing.CHANNEL_STOPS,
+        consent.CODES,
+        ("consent_days",),
+        ("channel_touches_7d",),
+        MATCHES,
+    )
 
 
 def facts_of(known: Known, builder: FactBuilder, inventory: Inventory, signals: Signals | None = None) -> Facts:
@@ -136,7 +172,6 @@ def facts_of(known: Known, builder: FactBuilder, inventory: Inventory, signals: 
     n, assets = len(known.lead_ids), len(inventory.ids)
     if signals is None or (signals.measures.plan is not builder.plan and signals.measures.plan.key != builder.plan.key):
         signals = signals_of(known, builder.plan, builder.decision_maker)
-    columns: dict[str, NDArray[Any]] = dict(builder.unbuilt)
     lead = _lead_codes(known, builder)
     account = _account_codes(known, builder)
     found_cases, days_since_meeting = standing.cases(known, builder.standing)
@@ -158,27 +193,37 @@ def facts_of(known: Known, builder: FactBuilder, inventory: Inventory, signals: 
         matches,
     )
     numbers = _numbers(known, builder, signals, days_since_meeting, touches)
-    columns.update(zip(_LEAD_FIELDS, lead[:, :, None, None], strict=True))
-    columns.update(zip(_ACCOUNT_FIELDS, account[:, :, None, None], strict=True))
-    columns.update(zip(builder.number_names, numbers[:, :, None, None], strict=True))
-    columns.update(zip(standing.CASES, found_cases[:, :, None, None], strict=True))
-    columns.update(zip(standing.LEAD_STOPS, lead_stops[:, :, None, None], strict=True))
-    columns.update(zip(standing.CHANNEL_STOPS, channel_stops[:, :, None, :], strict=True))
-    columns.update(zip(consent.CODES, consents[:, :, None, :], strict=True))
-    columns["consent_days"] = consent_days[:, None, :]
-    columns["channel_touches_7d"] = channel_touches[:, None, :]
-    columns.update(zip(ASSET_FACTS, inventory.facts_on(known.as_of_day)[:, None, :, None], strict=True))
-    columns["asset_channel_match"] = inventory.channels[None]
-    columns.update(zip(MATCHES, matches[:, :, :, None], strict=True))
-    return Facts(n, inventory.ids, columns)
+    blocks = (
+        lead[:, :, None, None],
+        account[:, :, None, None],
+        numbers[:, :, None, None],
+        found_cases[:, :, None, None],
+        lead_stops[:, :, None, None],
+        channel_stops[:, :, None, :],
+        consents[:, :, None, :],
+        consent_days[None, :, None, :],
+        channel_touches[None, :, None, :],
+        matches[:, :, :, None],
+    )
+    fixed, fixed_numbers = inventory.fixed_on(known.as_of_day)
+    columns = FactColumns(builder.places, blocks, {**builder.unbuilt, **fixed})
+    if n != 1:
+        return Facts(n, inventory.ids, columns)
+    numbers_of_one = plain(builder.names, blocks[:PER_LEAD], blocks[PER_LEAD:], fixed_numbers)
+    return Facts(n, inventory.ids, columns, {**builder.unbuilt_numbers, **numbers_of_one})
 
 
 def with_memberships(
     facts: Facts, inventory: Inventory, member: NDArray[np.bool_], segment_ids: Sequence[str]
 ) -> Facts:
     """The same facts, with `asset_segment_match` told from memberships (lead by segment)."""
+    name = MATCHES[SEGMENT_MATCH]
     found = inventory.segment_match(member, segment_ids)
-    return Facts(facts.n, facts.assets, {**facts.columns, MATCHES[SEGMENT_MATCH]: found[:, :, None]})
+    column = found[:, :, None]
+    columns = facts.columns
+    told = columns.having(name, column) if isinstance(columns, FactColumns) else {**columns, name: column}
+    one = None if facts.one is None else {**facts.one, name: found[0].tolist()}
+    return Facts(facts.n, facts.assets, told, one)
 
 
 def _built_names() -> tuple[str, ...]:

@@ -20,7 +20,11 @@ def code_block(columns: Columns, fields: Sequence[str], size: int) -> NDArray[np
     """Codes of the fields, one row per field; unknown where a column was not supplied."""
     if not fields:
         return np.zeros((0, size), dtype=np.uint8)
-    return np.concatenate([exact(columns, name, np.uint8, size) for name in fields]).reshape(len(fields), size)
+    try:
+        rows = [columns[name] for name in fields]
+    except KeyError:
+        rows = [exact(columns, name, np.uint8, size) for name in fields]
+    return np.concatenate(rows, dtype=np.uint8, casting="unsafe").reshape(len(fields), size)
 
 
 def account_codes(known: Known, fields: Sequence[str]) -> NDArray[np.uint8]:

@@ -7,8 +7,9 @@ about it is unknown.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 
 from configs.content import Asset
 from configs.vocabulary import Vocabulary
+from features.blocks import unpacked
 from features.tables import NO, YES
 
 NONE = "none"
 ASSET_FACTS = ("asset_status", "asset_intent", "asset_layer", "asset_prescription")
+CHANNEL_MATCH = "asset_channel_match"
 MATCHES = (
     "asset_audience_match",
     "asset_market_match",
@@ -40,6 +43,8 @@ _WORKS_ON = {
 }
 _EPOCH = date(1970, 1, 1)
 _FAR = 4_000_000
+# Days, inventories' asset lists and segment lists remembered at once; each is worked out again when it is gone.
+MAX_REMEMBERED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class Inventory:
     look_up: NDArray[np.uint8]
     products: NDArray[np.uint8]
     segment_ids: tuple[tuple[str, ...], ...]
+    remembered: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, assets: Sequence[Asset], vocabularies: Mapping[str, Vocabulary]) -> Inventory:
@@ -116,21 +122,61 @@ class Inventory:
         status[-1] = not_needed
         return found
 
+    def fixed_on(self, day: int) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
+        """Facts of a day that are the same for every lead, as arrays and as plain numbers.
+
+        INVARIANT: the arrays are shared, so they cannot be written.
+        """
+        found = self.remembered.get(day)
+        if found is None:
+            arrays = dict(zip(ASSET_FACTS, self.facts_on(day)[:, None, :, None], strict=True))
+            numbers = {name: unpacked(array, "asset") for name, array in arrays.items()}
+            arrays[CHANNEL_MATCH] = self.channels[None]
+            numbers[CHANNEL_MATCH] = unpacked(arrays[CHANNEL_MATCH], "asset_channel")
+            for array in arrays.values():
+                array.flags.writeable = False
+            found = self._remember(day, (arrays, numbers))
+        arrays_found: Mapping[str, NDArray[Any]] = found[0]
+        return arrays_found, found[1]
+
     def places_of(self, asset_ids: NDArray[np.object_]) -> NDArray[np.int64]:
         """Row in this inventory of each asset id, -1 where it is not offered."""
-        place = self.place
-        return np.array([place.get(asset_id, -1) for asset_id in asset_ids], dtype=np.int64)
+        found = self.remembered.get("places")
+        if found is None or found[0] is not asset_ids:
+            place = self.place
+            places = np.array([place.get(asset_id, -1) for asset_id in asset_ids], dtype=np.int64)
+            found = self._remember("places", (asset_ids, places))
+        places_found: NDArray[np.int64] = found[1]
+        return places_found
 
     def segment_match(self, member: NDArray[np.bool_], segment_ids: Sequence[str]) -> NDArray[np.uint8]:
         """Yes where the lead is in a segment the asset is approved for, or the asset is approved for any."""
-        approved = np.zeros((len(segment_ids), len(self.ids)), dtype=np.float32)
+        ids = tuple(segment_ids)
+        approved = self.remembered.get(ids)
+        if approved is None:
+            approved = self._remember(ids, self._approved(ids))
+        if len(member) == 1:
+            found = np.maximum.reduce(approved[np.append(member[0], True)], axis=0, keepdims=True)
+        else:
+            by_segment = member.astype(np.float32) @ (approved[:-1] == YES).astype(np.float32)
+            found = np.where(by_segment > 0, YES, approved[-1]).astype(np.uint8)
+        found[:, -1] = 0
+        return np.asarray(found)
+
+    def _approved(self, segment_ids: tuple[str, ...]) -> NDArray[np.uint8]:
+        """Yes/no by segment and asset; the last row is what a lead of no segment gets."""
+        approved = np.full((len(segment_ids) + 1, len(self.ids)), NO, dtype=np.uint8)
         for column, wanted in enumerate(self.segment_ids):
             for row, segment_id in enumerate(segment_ids):
-                approved[row, column] = segment_id in wanted
-        found = np.where(member.astype(np.float32) @ approved > 0, YES, NO).astype(np.uint8)
-        found[:, [column for column, wanted in enumerate(self.segment_ids) if not wanted]] = YES
-        found[:, -1] = 0
-        return found
+                approved[row, column] = YES if segment_id in wanted else NO
+            approved[-1, column] = NO if wanted else YES
+        return approved
+
+    def _remember(self, key: Any, value: Any) -> Any:
+        if len(self.remembered) >= MAX_REMEMBERED:
+            self.remembered.clear()
+        self.remembered[key] = value
+        return value
 
 
 def _allow(row: NDArray[np.uint8], vocabulary: Vocabulary, allowed: Sequence[str]) -> None:

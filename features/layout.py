@@ -5,10 +5,13 @@ Both ways in (records of a request, files of a rescore) follow this one declarat
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
+from configs.vocabulary import Vocabularies, Vocabulary
 from features.records import TABLES, Account, Colleague, Record
 
 Kind = Literal["code", "yesno", "instant", "number", "count", "text", "present", "reference", "identity", "dropped"]
@@ -127,3 +130,116 @@ def _is_required(default: Any) -> bool:
 LAYOUTS: dict[str, Layout] = {table: layout_of(table, TABLES[table]) for table in ENCODED_TABLES}
 COLLEAGUES: Layout = layout_of("colleagues", Colleague)
 ACCOUNT_FIELDS: tuple[str, ...] = Account.__struct_fields__
+
+# How many spellings from outside are remembered for each vocabulary, and plans for how many sets of vocabularies.
+MAX_REMEMBERED = 500
+MAX_VOCABULARIES = 8
+
+
+class Spellings(dict[Any, int]):
+    """Code of every spelling, literal ones at once; another is normalised first and then remembered for a while."""
+
+    __slots__ = ("others", "vocabulary")
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        super().__init__(vocabulary.codes)
+        self[None] = 0
+        self.vocabulary, self.others = vocabulary, 0
+
+    def __missing__(self, text: str) -> int:
+        code = self.vocabulary.code(text)
+        if self.others < MAX_REMEMBERED:  # spellings come from outside: what is remembered must stay bounded
+            self.others += 1
+            self[text] = code
+        return code
+
+
+class Presence(dict[Any, int]):
+    """Yes for any text that is not blank."""
+
+    __slots__ = ()
+
+    def __missing__(self, text: str) -> int:
+        return 2 if text.strip() else 1
+
+
+Fields = Sequence[tuple[Any, ...]]
+Pick = Callable[[Fields], Sequence[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A layout sorted by the kind of array its columns become, and how to pick each kind from the fetched fields.
+
+    `names` are the columns in order: codes, then references and counts, then instants; `sizes` says how many of each.
+    """
+
+    layout: Layout
+    lookups: tuple[dict[Any, int], ...]
+    codes: Pick
+    own: int
+    recorded_at: int
+    instants: Pick
+    texts: Pick
+    text_names: tuple[str, ...]
+    numbers: tuple[tuple[int, str], ...]
+    references: tuple[tuple[int, Column], ...]
+    counts: Pick
+    names: tuple[str, ...]
+    sizes: tuple[int, int, int]
+    identity: int
+    checked: bool
+
+    @classmethod
+    def of(cls, layout: Layout, spellings: Mapping[str, dict[Any, int]]) -> Plan:
+        """Plan a layout; `spellings` has the look-up of each vocabulary and of `yesno` and `present`."""
+        place = {column.field: index for index, column in enumerate(layout.columns)}
+        codes, instants = layout.of_kind("code", "yesno", "present"), layout.of_kind("instant")
+        texts, references, counts = layout.of_kind("text"), layout.of_kind("reference"), layout.of_kind("count")
+        identity = [column.field for column in layout.of_kind("identity")]
+        named = {column.name: place[column.field] for column in instants}
+        # Own time and record time come first: the one is checked, and stands in for the other.
+        first = [name for name in (layout.own_time, "recorded_at") if name in named]
+        others = [name for name in named if name not in first]
+        return cls(
+            layout=layout,
+            lookups=tuple(spellings[c.vocabulary or c.kind] for c in codes),
+            codes=_picking([place[c.field] for c in codes]),
+            own=named[layout.own_time] if layout.own_time else -1,
+            recorded_at=named.get("recorded_at", -1),
+            instants=_picking([named[name] for name in others]),
+            texts=_picking([place[c.field] for c in texts]),
+            text_names=tuple(c.name for c in texts),
+            numbers=tuple((place[c.field], c.name) for c in layout.of_kind("number")),
+            references=tuple((place[c.field], c) for c in references),
+            counts=_picking([place[c.field] for c in counts]),
+            names=(*(c.name for c in (*codes, *references, *counts)), *first, *others),
+            sizes=(len(codes), len(references) + len(counts), len(named)),
+            identity=place[identity[0]] if identity else -1,
+            checked=layout.table != "leads" and layout.own_time is not None,
+        )
+
+
+def _picking(places: list[int]) -> Pick:
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda fields: [fields[place] for place in places]
+
+
+_PLANS: dict[int, tuple[Vocabularies, dict[str, Plan]]] = {}
+
+
+def plans(vocabularies: Vocabularies) -> dict[str, Plan]:
+    """Plans of every table, made once for each object of vocabularies, which is kept so that its id stays its own."""
+    found = _PLANS.get(id(vocabularies))
+    if found is None:
+        spellings: dict[str, dict[Any, int]] = {name: Spellings(one) for name, one in vocabularies.items()}
+        spellings |= {"yesno": {None: 0, False: 1, True: 2}, "present": Presence({None: 1})}
+        found = (
+            vocabularies,
+            {name: Plan.of(one, spellings) for name, one in (*LAYOUTS.items(), ("colleagues", COLLEAGUES))},
+        )
+        if len(_PLANS) >= MAX_VOCABULARIES:
+            _PLANS.clear()
+        _PLANS[id(vocabularies)] = found
+    return found[1]

@@ -95,6 +95,20 @@ class FeatureSpec:
             decision_maker=content["decision_maker"],
         )
 
+    def measures_alike(self, plan: EngagementPlan) -> bool:
+        """Whether another plan measures the same; one that does is remembered, since comparing costs microseconds."""
+        if plan is self.plan or self._alike.get(id(plan)) is plan:
+            return True
+        if plan.key != self.plan.key:
+            return False
+        self._alike.clear()
+        self._alike[id(plan)] = plan
+        return True
+
+    @cached_property
+    def _alike(self) -> dict[int, EngagementPlan]:
+        return {}
+
     @cached_property
     def _layout(self) -> _Layout:
         return _Layout.of(self)
@@ -136,7 +150,7 @@ def features_of(
     plan, layout, n = spec.plan, spec._layout, len(known.lead_ids)
     matrix = np.empty((n, len(spec.features)), dtype=np.float64)
     if layout.needs_signals:
-        if signals is None or (signals.measures.plan is not plan and signals.measures.plan.key != plan.key):
+        if signals is None or not spec.measures_alike(signals.measures.plan):
             signals = signals_of(known, plan, spec.decision_maker, threads=threads)
         _fill_signals(signals, layout, matrix, threads or available_threads())
     fill_fit(known, matrix, layout.lead, layout.account, layout.days, layout.verified)

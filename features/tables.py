@@ -42,13 +42,14 @@ __all__ = [
 ]
 
 NO, YES = 1, 2
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def microseconds(instant: datetime) -> int:
     """Microseconds since 1970 UTC of an instant that carries a zone."""
     if instant.tzinfo is None:
         raise ValueError("an instant needs a zone")
-    delta = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    delta = instant - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 

@@ -16,6 +16,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from features.columns import available_threads, in_ranges
 from models.leaf_tables import Packed, pack
 from models.trees import Tree, parse_model
 
@@ -78,12 +79,16 @@ def contributions(ensemble: Ensemble, X: Floats) -> Floats:
     out = np.empty((X.shape[0], ensemble.feature_count + 1))
     out[:, -1] = ensemble.base
     # INVARIANT: a row's contributions do not depend on the rows beside it, nor on the number of threads.
-    if X.shape[0] >= PARALLEL_FROM_ROWS:
-        _explain_blocks(X, ensemble.packed, out)
-    elif X.shape[0] <= SINGLE_UP_TO_ROWS:
-        _explain_single(X, ensemble.packed, out)
+    if X.shape[0] > SINGLE_UP_TO_ROWS:
+        # Plain threads over a kernel that lets go of the interpreter: numba's own abort where two of them meet.
+        in_ranges(
+            lambda _, start, stop: _explain_blocks(X, start, stop, ensemble.packed, out),
+            X.shape[0],
+            available_threads(),
+            worth=PARALLEL_FROM_ROWS,
+        )
     else:
-        _explain_serial(X, ensemble.packed, out)
+        _explain_single(X, ensemble.packed, out)
     return out
 
 
@@ -174,19 +179,10 @@ def _explain(X, low, high, p, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _explain_serial(X, p, out):  # type: ignore[no-untyped-def]
-    """All rows on the calling thread."""
-    for low in range(0, X.shape[0], BLOCK_ROWS):
-        _explain(X, low, min(low + BLOCK_ROWS, X.shape[0]), p, out)
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _explain_blocks(X, p, out):  # type: ignore[no-untyped-def]
-    """Blocks of rows over the threads."""
-    blocks = (X.shape[0] + BLOCK_ROWS - 1) // BLOCK_ROWS
-    for block in numba.prange(blocks):
-        low = block * BLOCK_ROWS
-        _explain(X, low, min(low + BLOCK_ROWS, X.shape[0]), p, out)
+def _explain_blocks(X, start, stop, p, out):  # type: ignore[no-untyped-def]
+    """Rows start..stop a block at a time, so that what a block needs stays in the processor's cache."""
+    for low in range(start, stop, BLOCK_ROWS):
+        _explain(X, low, min(low + BLOCK_ROWS, stop), p, out)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

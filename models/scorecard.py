@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -85,7 +85,9 @@ class Scorecard:
     conditions: tuple[Normal, ...]
     facts: tuple[str, ...]
     unknown: tuple[int, ...]
+    known: frozenset[str]
     fire: Callable[..., tuple[bool, ...]]
+    tally: Callable[[tuple[bool, ...]], tuple[int, int]]
     by_group: NDArray[np.int64]
     caps: NDArray[np.int64]
     fit_groups: int
@@ -107,6 +109,8 @@ class Scorecard:
             facts=facts,
             unknown=tuple(domain.unknown(fact) if fact in domain.facts else -1 for fact in facts),
             fire=define("fire", f"def fire({', '.join(names.values())}):\n    return ({body}{',' if body else ''})"),
+            known=frozenset(facts),
+            tally=define("tally", _tally(card)),
             by_group=np.array([[r.points * (r.group == g) for g in groups] for r in rules], dtype=np.int64).reshape(
                 len(rules), len(groups)
             ),
@@ -116,6 +120,8 @@ class Scorecard:
 
     def points(self, facts: Facts) -> Points:
         """Points of every lead; a rule fires only where its condition is surely true."""
+        if facts.one is not None and facts.one.keys() >= self.known:
+            return self._one(facts.one)
         given = self._few(facts) if facts.n <= FEW else self._many(facts)
         by_group = np.minimum(given.astype(np.int64) @ self.by_group, self.caps)
         fit = np.maximum(by_group[:, : self.fit_groups].sum(axis=1), 0)
@@ -140,6 +146,30 @@ class Scorecard:
     def from_json(cls, text: str, domain: Domain) -> Scorecard:
         """Compile what `to_json` wrote."""
         return cls.of(ScorecardSettings.model_validate_json(text), domain)
+
+    def _one(self, codes: Mapping[str, int]) -> Points:
+        """One lead in plain numbers; the same sums as of columns."""
+        given = self.fire(*[codes[fact] for fact in self.facts])
+        fit, engagement = self.tally(given)
+        kept, quiet = 100, codes[QUIET]
+        for step in self.settings.decay:
+            if quiet > step.over_days:
+                kept = step.keep_percent
+        engagement = engagement * kept // 100
+        grades = [
+            sum(points < cut for cut in cuts.values())
+            for points, cuts in ((fit, self.settings.fit_grades), (engagement, self.settings.engagement_grades))
+        ]
+        rows = np.array([[fit], [engagement], [grades[0]], [grades[1]], [kept]], dtype=np.int64)
+        return Points(
+            fit=rows[0],
+            engagement=rows[1],
+            fit_grade=rows[2],
+            engagement_grade=rows[3],
+            given=np.array([given], dtype=np.bool_).reshape(1, len(given)),
+            kept_percent=rows[4],
+            scorecard=self,
+        )
 
     def _few(self, facts: Facts) -> NDArray[np.bool_]:
         columns = [self._column(facts, fact, unknown) for fact, unknown in zip(self.facts, self.unknown, strict=True)]
@@ -182,6 +212,18 @@ def _parsed(rules: Sequence[PointRule], domain: Domain) -> list[Condition]:
     if problems:
         raise ConfigInvalid(problems)
     return parsed
+
+
+def _tally(card: ScorecardSettings) -> str:
+    """Source of the function from which rules fired to fit points and engagement points before decay."""
+    sums = []
+    for rules, first in ((card.fit, 0), (card.engagement, len(card.fit))):
+        groups: dict[str, list[str]] = {}
+        for index, rule in enumerate(rules, start=first):
+            groups.setdefault(rule.group, []).append(f"{rule.points} * given[{index}]")
+        capped = [f"min({' + '.join(parts)}, {card.caps[group]})" for group, parts in groups.items()]
+        sums.append(f"max({' + '.join(capped) or '0'}, 0)")
+    return f"def tally(given):\n    return ({', '.join(sums)})"
 
 
 def _grade(points: NDArray[np.int64], cuts: tuple[int, ...]) -> NDArray[np.int64]:

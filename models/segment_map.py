@@ -22,7 +22,7 @@ from configs.conditions import Condition, facts_used, parameters_used, parse
 from configs.definitions import SegmentDefinition
 from configs.errors import ConfigInvalid, Problem
 from configs.settings import Settings
-from features.evaluate import TRUE, Domain, as_closure, as_columns
+from features.evaluate import Domain, as_columns, define, normal_form, source
 from features.facts import Facts
 from features.tables import MICROSECONDS_A_DAY, UNKNOWN_INSTANT, Columns, microseconds
 
@@ -100,6 +100,7 @@ class SegmentMap:
         self.hash = hashlib.sha256(self.to_json().encode()).hexdigest()
         self._facts = tuple(sorted({fact for activation in self.activations for fact in activation.facts}))
         self._unknown = {fact: domain.unknown(fact) for fact in self._facts}
+        self._versions = tuple(definition.version for definition in self.definitions)
         self._dwell = np.array([d.min_dwell_days for d in self.definitions], dtype=np.int64) * MICROSECONDS_A_DAY
         self._compiled: dict[date, _Compiled] = {}
         self._dated = any(parameters_used(c) for a in self.activations for c in (a.enter, a.exit) if c is not None)
@@ -151,8 +152,10 @@ class SegmentMap:
         on = approved_on or as_of.astimezone(UTC).date()
         now = microseconds(as_of)
         compiled = self._for(on)
+        if facts.n == 1 and prior is None:
+            return self._entering(compiled, self._lead_codes(facts)[0], now)
         if facts.n <= FEW:
-            enter, leave = compiled.by_closures(self._lead_codes(facts), prior is not None)
+            enter, leave = compiled.by_rows(self._lead_codes(facts), prior is not None)
         else:
             enter, leave = compiled.by_columns(self._lead_columns(facts), facts.n, prior is not None)
         was, since = np.zeros_like(enter), np.full(enter.shape, UNKNOWN_INSTANT)
@@ -167,9 +170,24 @@ class SegmentMap:
         primary = np.where(found, compiled.primaries[counted.argmax(axis=1)], self.residual).astype(np.int32)
         member[:, self.residual] = ~found
         entered_at = np.where(member, np.where(was, since, now), UNKNOWN_INSTANT)
-        versions = tuple(definition.version for definition in self.definitions)
         return Memberships(
-            self.segment_ids, versions, member, primary, entered_at, entered=member & ~was, left=was & ~member
+            self.segment_ids, self._versions, member, primary, entered_at, entered=member & ~was, left=was & ~member
+        )
+
+    def _entering(self, compiled: _Compiled, codes: tuple[int, ...], now: int) -> Memberships:
+        """One lead without prior memberships, in plain numbers: entry decides alone."""
+        enters = list(compiled.enters(*codes))
+        primary = next((s for s in compiled.primary_order if enters[s]), self.residual)
+        enters[self.residual] = primary == self.residual
+        member = np.array([enters], dtype=np.bool_)
+        return Memberships(
+            self.segment_ids,
+            self._versions,
+            member,
+            np.array([primary], dtype=np.int32),
+            np.where(member, now, UNKNOWN_INSTANT),
+            entered=member.copy(),
+            left=np.zeros_like(member),
         )
 
     def because(self, facts: Facts, lead: int, segment: int) -> list[list[str | int]]:
@@ -195,10 +213,27 @@ class SegmentMap:
                 lets[:, s] = ~former[:, s] | (away[:, s] >= self._dwell[s])
         return lets
 
-    def _lead_codes(self, facts: Facts) -> list[dict[str, int]]:
+    def _lead_codes(self, facts: Facts) -> list[tuple[int, ...]]:
+        one = facts.one
+        if one is not None and one.keys() >= self._unknown.keys():
+            return [tuple([one[name] for name in self._facts])]
         columns = [(name, facts.columns.get(name)) for name in self._facts]
-        lists = [(name, [self._unknown[name]] * facts.n if c is None else c.ravel().tolist()) for name, c in columns]
-        return [{name: values[lead] for name, values in lists} for lead in range(facts.n)]
+        lists = [[self._unknown[name]] * facts.n if c is None else c.ravel().tolist() for name, c in columns]
+        return list(zip(*lists, strict=True)) if lists else [()] * facts.n
+
+    def scalar_form(self, name: str, conditions: Sequence[Condition | None], on: date) -> _ScalarForm:
+        """One function over the codes of all facts of the map: for each condition whether it is surely true."""
+        names = {fact: f"f{index}" for index, fact in enumerate(self._facts)}
+        surely = [
+            "False" if c is None else source(normal_form(c, self.domain, on), names, must=True) for c in conditions
+        ]
+        text = (
+            f"def {name}({', '.join(names.values())}):\n    return ("
+            + "".join(f"bool({one}), " for one in surely)
+            + ")"
+        )
+        form: _ScalarForm = define(name, text)
+        return form
 
     def _lead_columns(self, facts: Facts) -> dict[str, NDArray[Any]]:
         return {name: facts.columns[name].reshape(-1) for name in self._facts if name in facts.columns}
@@ -214,24 +249,28 @@ class SegmentMap:
         return found
 
 
-_Closure = Callable[[Mapping[str, int]], int]
+_ScalarForm = Callable[..., tuple[bool, ...]]
 _ColumnForm = Callable[[Mapping[str, NDArray[Any]]], tuple[Bools, Bools]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """Entry and exit of every segment for one day, in both forms; an inactive segment has neither."""
+    """Entry and exit of every segment for one day, in both forms; an inactive segment has neither.
+
+    The scalar forms take the codes of all facts of the map and answer for every segment.
+    """
 
     active: Bools
     primaries: NDArray[np.intp]
-    closures: tuple[tuple[int, _Closure, _Closure | None], ...]
+    primary_order: tuple[int, ...]
+    enters: _ScalarForm
+    leaves: _ScalarForm
     columns: tuple[tuple[int, _ColumnForm, _ColumnForm | None], ...]
     segments: int
 
     @classmethod
     def of(cls, map_: SegmentMap, on: date, same: _Compiled | None) -> _Compiled:
         active = map_.active(on)
-        closures: list[tuple[int, _Closure, _Closure | None]] = []
         columns: list[tuple[int, _ColumnForm, _ColumnForm | None]] = []
         if same is not None and np.array_equal(same.active, active):
             return same
@@ -239,22 +278,26 @@ class _Compiled:
             if not active[s] or activation.enter is None:
                 continue
             enter, leave, domain = activation.enter, activation.exit, map_.domain
-            closures.append((s, as_closure(enter, domain, on), as_closure(leave, domain, on) if leave else None))
             columns.append((s, as_columns(enter, domain, on), as_columns(leave, domain, on) if leave else None))
-        primaries = [s for s, a in enumerate(map_.activations) if active[s] and a.enter is not None and not a.overlay]
-        return cls(active, np.array(primaries or [map_.residual]), tuple(closures), tuple(columns), len(active))
+        counted = [a if active[s] and a.enter is not None else None for s, a in enumerate(map_.activations)]
+        primaries = [s for s, a in enumerate(counted) if a is not None and not a.overlay] or [map_.residual]
+        return cls(
+            active,
+            np.array(primaries),
+            tuple(primaries),
+            map_.scalar_form("enters", [a.enter if a else None for a in counted], on),
+            map_.scalar_form("leaves", [a.exit if a else None for a in counted], on),
+            tuple(columns),
+            len(active),
+        )
 
-    def by_closures(self, leads: list[dict[str, int]], with_exit: bool) -> tuple[Bools, Bools]:
+    def by_rows(self, leads: list[tuple[int, ...]], with_exit: bool) -> tuple[Bools, Bools]:
         """(surely enters, surely leaves) lead by lead."""
-        enter = np.zeros((len(leads), self.segments), dtype=np.bool_)
-        leave = np.zeros_like(enter)
-        for i, facts in enumerate(leads):
-            for s, enters, leaves in self.closures:
-                if enters(facts) == TRUE:
-                    enter[i, s] = True
-                if with_exit and leaves is not None and leaves(facts) == TRUE:
-                    leave[i, s] = True
-        return enter, leave
+        shape = (len(leads), self.segments)
+        enter = np.array([self.enters(*codes) for codes in leads], dtype=np.bool_).reshape(shape)
+        if not with_exit:
+            return enter, np.zeros_like(enter)
+        return enter, np.array([self.leaves(*codes) for codes in leads], dtype=np.bool_).reshape(shape)
 
     def by_columns(self, columns: Mapping[str, NDArray[Any]], n: int, with_exit: bool) -> tuple[Bools, Bools]:
         """(surely enters, surely leaves) for all leads at once."""

@@ -1,8 +1,8 @@
 """The audit log: append-only canonical JSON lines in a hash chain, made durable before an answer is sent.
 
 One file per worker. Its first line is a header that names the hash of the previous file's last record; every record's
-hash covers the previous one. `append` only buffers; `commit` writes the group and syncs once. A checkpoints file beside
-the logs joins the chains and makes a cut tail visible; keep a copy of it where the service cannot write.
+hash covers the previous one. `append` only buffers; `commit` writes the group, synced. A checkpoints file beside the
+logs joins the chains and makes a cut tail visible; keep a copy of it where the service cannot write.
 Values are text, whole numbers, yes/no, or lists and mappings of them: a float must be given as decimal text.
 """
 
@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import hmac
 import json
 import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from configs.errors import AuditBroken
 
@@ -25,13 +27,18 @@ GENESIS = "0" * 64
 CHECKPOINTS = "checkpoints.jsonl"
 KEY_VARIABLE = "LEADWELL_AUDIT_KEY"
 KEY_FILE = "pseudonym.key"
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_CANONICAL = msgspec.json.Encoder(order="deterministic")
+# The same spelling, for whole numbers of more than 64 bits.
+_LONG = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical(record: Mapping[str, Any]) -> bytes:
     """The one spelling of a record: sorted keys, no spaces, UTF-8; raises TypeError on a float or unknown type."""
-    _refuse_floats(record)
-    return _CANONICAL.encode(record).encode()
+    _refuse_others(record)
+    try:
+        return _CANONICAL.encode(record)
+    except OverflowError:
+        return _LONG.encode(record).encode()
 
 
 def pseudonym_key(folder: Path) -> bytes:
@@ -56,7 +63,17 @@ def pseudonym_key(folder: Path) -> bytes:
 
 def pseudonym(key: bytes, lead_id: str) -> str:
     """Who a record is about, for those who hold the key only."""
-    return hmac.digest(key, b"lead\x00" + lead_id.encode(), "sha256").hex()
+    inner, outer = (state.copy() for state in _keyed(key))
+    inner.update(b"lead\x00" + lead_id.encode())
+    outer.update(inner.digest())
+    return outer.hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _keyed(key: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
+    """The two states that HMAC-SHA256 (RFC 2104) starts from: made once a key, which a digest from scratch is not."""
+    block = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
+    return hashlib.sha256(bytes(byte ^ 0x36 for byte in block)), hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
 
 
 class AuditLog:
@@ -70,7 +87,7 @@ class AuditLog:
         previous, torn = _last_of(folder, worker)
         number = 1 + max((_number(path) for path in folder.glob(f"{worker}-*.jsonl")), default=0)
         self.path = folder / f"{worker}-{number:06d}.jsonl"
-        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_DSYNC, 0o600)
         self._seq, self._hash = -1, previous
         self._pending: list[bytes] = []
         self._broken = False
@@ -102,7 +119,10 @@ class AuditLog:
         return seq
 
     def commit(self) -> int:
-        """Write and sync everything appended; returns the newest durable number. Raises AuditBroken if that fails."""
+        """Write everything appended; returns the newest durable number. Raises AuditBroken if that fails.
+
+        INVARIANT: what was written is on disk, because the file is open with O_DSYNC: one call writes and syncs.
+        """
         group, self._pending = b"".join(self._pending), []
         if self._broken:
             raise AuditBroken(f"{self.path.name}: a write failed earlier")
@@ -110,7 +130,6 @@ class AuditLog:
             written = 0
             while written < len(group):
                 written += os.write(self._file, group[written:])
-            os.fdatasync(self._file)
         except OSError as error:
             # After a failed sync nobody knows what is on disk: never retry the same file.
             self._broken = True
@@ -263,16 +282,17 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _refuse_floats(value: Any) -> None:
+def _refuse_others(value: Any) -> None:
     kind = type(value)
     if kind in _PLAIN:
         return
     if isinstance(value, float):
         raise TypeError("a record holds no floats: write a decimal as text")
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    for part in parts:
+    if not isinstance(value, dict | list | tuple):
+        raise TypeError(f"a record holds no {kind.__name__}")
+    for part in value.values() if isinstance(value, dict) else value:
         if type(part) not in _PLAIN:
-            _refuse_floats(part)
+            _refuse_others(part)
 
 
 _PLAIN = frozenset((str, int, bool, type(None)))

@@ -7,18 +7,20 @@ is reported, so their order means nothing. Whatever goes wrong while evaluating 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.evaluate import Domain, Normal, reading
+from features.evaluate import Normal, reading
 from policy.book import Book, Rule
 from policy.reasons import EVALUATION_ERROR, NO_LEGAL_BASIS, because, witnesses
-from policy.scalar import Tier
+from policy.scalar import by_asset, by_lead, rows_of
 
 Masks = NDArray[np.uint64]
 ERROR_BIT = 63
@@ -157,6 +159,8 @@ class Rulings:
     def _joined(self, parts: tuple[Part, ...], kind: type[np.uint64] | type[np.bool_]) -> NDArray[Any]:
         """All parts as masks, or as whether any bit is set; those of few assets are joined before they spread."""
         leads, _, channels = self.shape
+        if len(parts) == 1 and parts[0].masks.shape == self.shape:
+            return parts[0].masks if kind is np.uint64 else parts[0].masks != 0
         alike: NDArray[Any] = np.zeros((leads, 1, channels), dtype=kind)
         apart: NDArray[Any] = np.zeros(self.shape, dtype=kind)
         by_kind: NDArray[Any] | None = None
@@ -184,10 +188,15 @@ def _merge(joined: NDArray[Any], part: NDArray[Any], channels: tuple[int, ...]) 
 
 def rule(book: Book, facts: Facts) -> Rulings:
     """Rule on every lead, asset and channel; never raises on facts."""
-    columns, errors = _usable(book, facts)
-    evaluate = _few if facts.n <= SMALL else _many
+    one = getattr(facts, "one", None)
+    # The fact builder's own plain numbers need no check of shape and type.
+    columns, errors = _usable(book, facts) if one is None else (facts.columns, 0)
     try:
-        blocks, permits, score = evaluate(book, columns, facts.n, len(facts.assets))
+        if one is not None and book.tiers.plain_answers and one.keys() >= book.tiers.facts:
+            blocks, permits, score = _one(book, columns, one, len(facts.assets))
+        else:
+            evaluate = _few if facts.n <= SMALL else _many
+            blocks, permits, score = evaluate(book, columns, facts.n, len(facts.assets))
     except Exception:  # noqa: BLE001 - INVARIANT: whatever goes wrong while evaluating forbids
         blocks, permits = [Part(tuple(range(len(book.channels))), np.full((1, 1, 1), _ERROR))], []
         score, errors = np.full(facts.n, _ERROR), errors + 1
@@ -268,9 +277,9 @@ def _masks(fired: list[tuple[int, NDArray[np.bool_]]]) -> Masks:
 def _few(book: Book, columns: Mapping[str, NDArray[Any]], n: int, assets: int) -> tuple[list[Part], list[Part], Masks]:
     """Scalar form: the generated functions, one lead after the other."""
     tiers, width = book.tiers, len(book.channels)
-    leads = _by_lead(book.domain, columns, tiers.lead, n, 1)
-    channels = _by_lead(book.domain, columns, tiers.channel, n, width)
-    kinds, kind_of, rest = _inventory(book, columns, assets)
+    leads = by_lead(book.domain, columns, tiers.lead, n, 1)
+    channels = by_lead(book.domain, columns, tiers.channel, n, width)
+    kinds, kind_of, rest, _ = _inventory(book, columns, assets)
     plain, kind, match, score = [], [], [], []
     slow = [] if rest is None else [rest]
     for lead in range(n):
@@ -280,9 +289,9 @@ def _few(book: Book, columns: Mapping[str, NDArray[Any]], n: int, assets: int) -
         score.append(stops)
         kind.append(tiers.kind.run(*own, kinds))
         if not tiers.match.empty:
-            match.append(tiers.match.run(*own, _rows(book.domain, columns, tiers.match, lead, assets, width)))
+            match.append(tiers.match.run(*own, rows_of(book.domain, columns, tiers.match, lead, assets, width)))
         if rest is None:
-            slow.append(tiers.rest.run(*own, _rows(book.domain, columns, tiers.rest, lead, assets, width)))
+            slow.append(tiers.rest.run(*own, rows_of(book.domain, columns, tiers.rest, lead, assets, width)))
     every = tuple(range(width))
     blocks, permits = [], []
     for masks, of_kind in ((plain, None), (kind, kind_of), (match, None), (slow, None)):
@@ -294,9 +303,35 @@ def _few(book: Book, columns: Mapping[str, NDArray[Any]], n: int, assets: int) -
     return blocks, permits, np.array(score, dtype=np.uint64)
 
 
+def _one(
+    book: Book, columns: Mapping[str, NDArray[Any]], one: Mapping[str, Any], assets: int
+) -> tuple[list[Part], list[Part], Masks]:
+    """Scalar form for one lead from plain numbers: what assets share is worked out once and spread by look-up."""
+    tiers, width = book.tiers, len(book.channels)
+    own = tiers.lead_of(one), tiers.channel_of(one)
+    kinds, kind_of, _, rest = _inventory(book, columns, assets)
+    *masks, stops = tiers.plain.run(*own)
+    fits: dict[tuple[Any, ...], int] = {}
+    first = 1 + len(kinds)
+    fit_of = [fits.setdefault(row, first + len(fits)) for row in zip(*tiers.match_of(one), strict=True)]
+    matches = tiers.match.run(*own, list(fits)) if fits else ()
+    if tiers.match_alike:
+        matches = [(block,) * width + (permit,) * width for block, permit in matches]
+    rows = chain(masks, chain.from_iterable(tiers.kind.run(*own, kinds)), chain.from_iterable(matches))
+    table = np.frombuffer(array("Q", rows), dtype=np.uint64).reshape(-1, 2 * width)
+    joined = table.take(kind_of + 1, axis=0)
+    if fit_of:
+        joined |= table.take(fit_of, axis=0)
+    joined |= rest
+    joined |= table[0]
+    every = tuple(range(width))
+    blocks, permits = joined[None, :, :width].copy(), joined[None, :, width:].copy()
+    return [Part(every, blocks)], [Part(every, permits)], np.array([stops], dtype=np.uint64)
+
+
 def _inventory(
     book: Book, columns: Mapping[str, NDArray[Any]], assets: int
-) -> tuple[list[tuple[int, ...]], NDArray[np.intp], list[Any] | None]:
+) -> tuple[list[tuple[int, ...]], NDArray[np.intp], list[Any] | None, Masks]:
     """Kinds of assets, and what rules that look at assets only say; the same inventory is asked about all day."""
     given = [(name, columns[name]) for name in book.asset_facts if name in columns]
     key = (assets, *((name, column.shape, column.dtype.char, column.tobytes()) for name, column in given))
@@ -305,33 +340,18 @@ def _inventory(
         rest, width = book.tiers.rest, len(book.channels)
         of_assets_only = not (rest.lead or rest.channel or rest.lead_asset)
         own = (_nothing(book.tiers.lead), _nothing(book.tiers.channel))
-        ruled = rest.run(*own, _rows(book.domain, columns, rest, 0, assets, width)) if of_assets_only else None
-        found = *_kinds(book, columns, assets), ruled
+        ruled = rest.run(*own, rows_of(book.domain, columns, rest, 0, assets, width)) if of_assets_only else None
+        wide = np.array(ruled or [[0]], dtype=np.uint64)
+        found = *_kinds(book, columns, assets), ruled, wide
         if len(book.inventories) >= MAX_INVENTORIES:
             book.inventories.clear()
         book.inventories[key] = found
-    kinds, kind_of, ruled = found
-    return kinds, kind_of, ruled
+    kinds, kind_of, ruled, wide = found
+    return kinds, kind_of, ruled, wide
 
 
 def _nothing(facts: tuple[str, ...]) -> list[None]:
     return [None] * len(facts)
-
-
-def _by_lead(
-    domain: Domain, columns: Mapping[str, NDArray[Any]], facts: tuple[str, ...], n: int, width: int
-) -> list[list[Any]]:
-    """Per fact, per lead: its code, or its codes by channel."""
-    found: list[list[Any]] = []
-    for fact in facts:
-        column = columns.get(fact)
-        if column is None:
-            codes: list[Any] = [domain.unknown(fact)] * width
-            found.append([codes if width > 1 else codes[0]] * n)
-        else:
-            full = column if column.shape == (n, 1, width) else np.broadcast_to(column, (n, 1, width))
-            found.append(full.reshape(n, width).tolist() if width > 1 else full.ravel().tolist())
-    return found
 
 
 def _kinds(
@@ -339,32 +359,11 @@ def _kinds(
 ) -> tuple[list[tuple[int, ...]], NDArray[np.intp]]:
     """Distinct combinations of the asset facts that kind rules look at, and which one each asset has."""
     facts = book.tiers.kind.asset
-    codes = [_by_asset(book.domain, columns, fact, 0, assets) for fact in facts]
+    codes = [by_asset(book.domain, columns, fact, 0, assets) for fact in facts]
     place: dict[tuple[int, ...], int] = {}
     rows = zip(*codes, strict=True) if codes else [()] * assets
     kind_of = np.array([place.setdefault(row, len(place)) for row in rows], dtype=np.intp)
     return list(place), kind_of
-
-
-def _by_asset(domain: Domain, columns: Mapping[str, NDArray[Any]], fact: str, lead: int, assets: int) -> list[int]:
-    column = columns.get(fact)
-    if column is None:
-        return [domain.unknown(fact)] * assets
-    codes: list[int] = column[lead if column.shape[0] > 1 else 0, :, 0].tolist()
-    return codes if len(codes) == assets else codes * assets
-
-
-def _rows(
-    domain: Domain, columns: Mapping[str, NDArray[Any]], tier: Tier, lead: int, assets: int, channel_count: int
-) -> list[tuple[Any, ...]]:
-    fields: list[list[Any]] = [_by_asset(domain, columns, f, lead, assets) for f in (*tier.asset, *tier.lead_asset)]
-    for fact in tier.asset_channel:
-        column = columns.get(fact)
-        if column is None:
-            fields.append([[domain.unknown(fact)] * channel_count] * assets)
-        else:
-            fields.append(np.broadcast_to(column, (1, assets, channel_count))[0].tolist())
-    return list(zip(*fields, strict=True)) if fields else [()] * assets
 
 
 def _named(rules: tuple[Rule, ...], mask: int) -> list[Rule]:

@@ -8,13 +8,18 @@ rule's part that only concerns the lead is tested first, so a rule of another co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from features.evaluate import All, Domain, Normal, define, facts_of_normal, source
 
 Code = tuple[Normal, tuple[int, ...]]
+Pick = Callable[[Mapping[str, Any]], tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,11 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Tiers:
-    """The compiled book. `lead` and `channel` name the facts that all tiers take, in order."""
+    """The compiled book. `lead` and `channel` name the facts that all tiers take, in order.
+
+    `lead_of`, `channel_of` and `match_of` pick what the tiers take from the plain numbers of one lead; where rules of
+    the rest look at assets only (`plain_answers`), that is all that an answer needs.
+    """
 
     plain: Tier
     kind: Tier
@@ -40,6 +49,12 @@ class Tiers:
     rest: Tier
     lead: tuple[str, ...]
     channel: tuple[str, ...]
+    facts: frozenset[str]
+    lead_of: Pick
+    channel_of: Pick
+    match_of: Pick
+    match_alike: bool
+    plain_answers: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +81,24 @@ def compile_tiers(
     for one in coded:
         chosen[tier_of(one.normal, domain)].append(one)
     built = {name: _build(name, group, order, domain, channel_count) for name, group in chosen.items()}
-    return Tiers(**built, lead=order["lead"], channel=order["channel"])
+    match, rest = built["match"], built["rest"]
+    return Tiers(
+        **built,
+        lead=order["lead"],
+        channel=order["channel"],
+        facts=frozenset(order["lead"] + order["channel"] + match.asset + match.lead_asset),
+        lead_of=_pick(order["lead"]),
+        channel_of=_pick(order["channel"]),
+        match_of=_pick((*match.asset, *match.lead_asset)),
+        match_alike=all(len(one.channels) == channel_count for one in chosen["match"]),
+        plain_answers=not (rest.lead or rest.channel or rest.lead_asset),
+    )
+
+
+def _pick(facts: tuple[str, ...]) -> Pick:
+    if len(facts) > 1:
+        return itemgetter(*facts)
+    return lambda codes: tuple(codes[fact] for fact in facts)
 
 
 _SCOPES = ("lead", "channel", "asset", "lead_asset", "asset_channel")
@@ -132,42 +164,108 @@ def _unpack(variable: str, targets: list[str], indent: str = "    ") -> list[str
     return [f"{indent}{', '.join(targets)}, = {variable}"] if any(t != "_" for t in targets) else []
 
 
-def _parts(one: _Coded, domain: Domain) -> tuple[list[Normal], list[Normal], list[Normal]]:
-    """Conjuncts of a rule by what they vary with: the lead only, assets too, channels too."""
-    parts = one.normal.parts if isinstance(one.normal, All) else (one.normal,)
-    lead: list[Normal] = []
-    asset: list[Normal] = []
-    channel: list[Normal] = []
-    for part in parts:
-        scopes = _scopes(part, domain)
-        (lead if scopes <= {"lead"} else asset if not scopes & set(_PER_CHANNEL) else channel).append(part)
-    return lead, asset, channel
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Conjuncts of a rule by what they vary with: the lead only, its channels, assets, assets and channels at once."""
+
+    lead: list[Normal]
+    channel: list[Normal]
+    asset: list[Normal]
+    mixed: list[Normal]
+
+    @classmethod
+    def of(cls, normal: Normal, domain: Domain) -> _Parts:
+        parts = cls([], [], [], [])
+        for conjunct in _conjuncts(normal):
+            scopes = _scopes(conjunct, domain)
+            varies = scopes & {"asset", "lead_asset", "asset_channel"}, scopes & set(_PER_CHANNEL)
+            parts._kind(*map(bool, varies)).append(conjunct)
+        return parts
+
+    def _kind(self, by_asset: bool, by_channel: bool) -> list[Normal]:
+        if by_asset:
+            return self.mixed if by_channel else self.asset
+        return self.channel if by_channel else self.lead
+
+
+def _conjuncts(normal: Normal) -> list[Normal]:
+    if isinstance(normal, All):
+        return [conjunct for part in normal.parts for conjunct in _conjuncts(part)]
+    return [normal]
 
 
 def _guards(group: list[_Coded], domain: Domain, names: list[dict[str, str]]) -> list[str]:
+    """What does not vary with assets is asked before the loop over them; a rule that cannot fire is skipped there."""
     lines = []
     for index, one in enumerate(group):
-        lead, _, _ = _parts(one, domain)
-        lines.append(f"    g{index} = {_joined(lead, names[0], one.must)}")
+        parts = _Parts.of(one.normal, domain)
+        guard = _joined(parts.lead, names[0], one.must)
+        covered = one.channels[: len(names)]
+        if parts.channel and covered:
+            lines.append(f"    {' = '.join(f'g{index}_{c}' for c in covered)} = False")
+            lines.append(f"    if {guard}:")
+            lines += [f"        g{index}_{c} = {_joined(parts.channel, names[c], one.must)}" for c in covered]
+            guard = " or ".join(f"g{index}_{c}" for c in covered)
+        lines.append(f"    g{index} = {guard}")
     return lines
 
 
 def _rule(one: _Coded, domain: Domain, names: list[dict[str, str]], indent: str, guard: str | None = None) -> list[str]:
-    lead, asset, channel = _parts(one, domain)
-    tests = [guard] if guard else [_joined([part], names[0], one.must) for part in lead]
-    tests += [_joined([part], names[0], one.must) for part in asset]
+    """Statements that set a rule's bit; `guard` names what `_guards` worked out, where there is a loop over assets."""
+    parts = _Parts.of(one.normal, domain)
+    tests = [guard] if guard else [_joined([part], names[0], one.must) for part in parts.lead]
+    tests += [_joined([part], names[0], one.must) for part in parts.asset]
     bit = 1 << one.bit
     lines = [f"{indent}if {' and '.join(tests)}:"] if tests else [f"{indent}if True:"]
     inner = indent + "    "
     if one.target == "s":
         return [*lines, f"{inner}s |= {bit}"]
     for c in one.channels[: len(names)]:
-        if channel:
-            lines.append(f"{inner}if {_joined(channel, names[c], one.must)}: {one.target}{c} |= {bit}")
-        else:
-            lines.append(f"{inner}{one.target}{c} |= {bit}")
+        asked = [f"{guard}_{c}"] if guard and parts.channel else []
+        asked += [_joined([part], names[c], one.must) for part in (parts.mixed if guard else parts.channel)]
+        when = f"if {' and '.join(asked)}: " if asked else ""
+        lines.append(f"{inner}{when}{one.target}{c} |= {bit}")
     return lines
 
 
 def _joined(parts: list[Normal], names: dict[str, str], must: bool) -> str:
     return " and ".join(source(part, names, must=must) for part in parts) if parts else "True"
+
+
+def by_lead(
+    domain: Domain, columns: Mapping[str, NDArray[Any]], facts: tuple[str, ...], n: int, width: int
+) -> list[list[Any]]:
+    """Per fact, per lead: its code, or its codes by channel."""
+    found: list[list[Any]] = []
+    for fact in facts:
+        column = columns.get(fact)
+        if column is None:
+            codes: list[Any] = [domain.unknown(fact)] * width
+            found.append([codes if width > 1 else codes[0]] * n)
+        else:
+            full = column if column.shape == (n, 1, width) else np.broadcast_to(column, (n, 1, width))
+            found.append(full.reshape(n, width).tolist() if width > 1 else full.ravel().tolist())
+    return found
+
+
+def by_asset(domain: Domain, columns: Mapping[str, NDArray[Any]], fact: str, lead: int, assets: int) -> list[int]:
+    """Codes of a fact by asset for one lead."""
+    column = columns.get(fact)
+    if column is None:
+        return [domain.unknown(fact)] * assets
+    codes: list[int] = column[lead if column.shape[0] > 1 else 0, :, 0].tolist()
+    return codes if len(codes) == assets else codes * assets
+
+
+def rows_of(
+    domain: Domain, columns: Mapping[str, NDArray[Any]], tier: Tier, lead: int, assets: int, channel_count: int
+) -> list[tuple[Any, ...]]:
+    """What a tier takes for each asset of one lead."""
+    fields: list[list[Any]] = [by_asset(domain, columns, f, lead, assets) for f in (*tier.asset, *tier.lead_asset)]
+    for fact in tier.asset_channel:
+        column = columns.get(fact)
+        if column is None:
+            fields.append([[domain.unknown(fact)] * channel_count] * assets)
+        else:
+            fields.append(np.broadcast_to(column, (1, assets, channel_count))[0].tolist())
+    return list(zip(*fields, strict=True)) if fields else [()] * assets

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from configs.content import Asset
 from configs.errors import InputInvalid
 from configs.settings import DEFAULTS, Settings, _Reader
+from configs.vocabulary import Vocabulary
 from features.encode import encode_records, first_of_each
 from features.intake.sources import read_tables
 from features.intake.titles import Titles
-from features.layout import LAYOUTS
+from features.layout import LAYOUTS, MAX_REMEMBERED
 from features.records import Account, Case, Colleague, Consent, Event, Lead, PriorMembership, Suppression, Touch
 from features.tables import NO, UNKNOWN_INSTANT, YES, Tables, microseconds
 
@@ -307,3 +308,29 @@ def _agree(world: dict[str, list[msgspec.Struct]], folder: Path, kind: str) -> N
         mine, theirs = getattr(intake.tables, table), getattr(online, table)
         assert {n: c.dtype for n, c in mine.items()} == {n: c.dtype for n, c in theirs.items()}, table
     assert json.dumps(sorted(intake.tables.lead_ids)) == json.dumps(sorted(online.lead_ids))
+
+
+def test_spellings_from_outside_are_read_alike_however_many_came_before() -> None:
+    def kinds(words: list[str]) -> list[int]:
+        rows = [
+            Event(event_id=str(i), lead_id="L1", occurred_at=T0, recorded_at=T0, kind=word)
+            for i, word in enumerate(words)
+        ]
+        found: list[int] = (
+            encode_records([Lead(lead_id="L1")], (), rows, vocabularies=VOCABULARIES).events["kind"].tolist()
+        )
+        return found
+
+    open_code = VOCABULARIES["event_kind"].code("email_open")
+    assert kinds(["EMAIL  open", "no such kind"]) == [open_code, 0]
+    assert kinds([f"other {i}" for i in range(MAX_REMEMBERED + 10)]) == [0] * (MAX_REMEMBERED + 10)
+    assert kinds(["no such kind", "EMAIL  open", "email   OPEN", "email_open"]) == [0, open_code, open_code, open_code]
+
+
+def test_vocabularies_that_changed_are_not_mistaken_for_those_before() -> None:
+    swapped = dict(VOCABULARIES)
+    swapped["country"] = Vocabulary.of("country", {"Utopia": (), "US": ()})
+    lead = [Lead(lead_id="L1", country="US")]
+    before = encode_records(lead, vocabularies=VOCABULARIES).leads["country"][0]
+    assert encode_records(lead, vocabularies=swapped).leads["country"][0] == 2
+    assert encode_records(lead, vocabularies=VOCABULARIES).leads["country"][0] == before

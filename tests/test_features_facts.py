@@ -354,13 +354,31 @@ def test_facts_of_one_lead_are_its_row_in_the_batch():
             [leads[i] for i in chosen], accounts, **tables, vocabularies=VOCABULARIES, asset_ids=ASSETS,
             suppressions_complete_as_of=AS_OF,
         )  # fmt: skip
-        return facts_of(known_at(encoded, AS_OF), BUILDER, INVENTORY).columns
+        return facts_of(known_at(encoded, AS_OF), BUILDER, INVENTORY)
 
-    batch = facts(ids)
+    segment_ids = tuple({segment for own in INVENTORY.segment_ids for segment in own})
+    member = rng.random((len(ids), len(segment_ids))) < 0.3
+    batch = with_memberships(facts(ids), INVENTORY, member, segment_ids).columns
     for row, lead in enumerate(ids):
-        for name, column in facts([lead]).items():
+        alone = with_memberships(facts([lead]), INVENTORY, member[row : row + 1], segment_ids)
+        assert set(alone.columns) == set(batch) == set(alone.one)
+        for name, column in alone.columns.items():
             expected = batch[name][row : row + 1] if batch[name].shape[0] == len(ids) else batch[name]
             np.testing.assert_array_equal(column, expected, err_msg=name)
+            np.testing.assert_array_equal(np.squeeze(column), np.squeeze(alone.one[name]), err_msg=name)
+
+
+def test_one_lead_without_any_asset_has_lists_of_the_message_alone():
+    facts = built(inventory=Inventory.of((), VOCABULARIES))
+    for name, declared in SETTINGS.facts.items():
+        of_assets = isinstance(facts.one[name], list) and len(facts.one[name]) == 1
+        assert of_assets == (declared.per in ("asset", "lead_asset", "asset_channel")), name
+
+
+def test_facts_shared_by_leads_cannot_be_written():
+    status = built().columns["asset_status"]
+    with pytest.raises(ValueError, match="read-only"):
+        status[0] = 1
 
 
 def test_no_leads_have_no_facts():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import lightgbm as lgb
 import numpy as np
 import pytest
@@ -87,6 +89,15 @@ def trained():
     X = _matrix(rng, 1500, 10, 3)
     y = (np.nan_to_num(X[:, 0]) + (np.nan_to_num(X[:, -1]) % 3) + rng.normal(size=1500) > 2).astype(float)
     return X, y, _booster(X, y, 3, rounds=40, num_leaves=16, max_depth=5)
+
+
+def test_many_callers_at_once_each_get_their_own_rows(trained):
+    X, _, booster = trained
+    ensemble = drivers.compile(booster)
+    wanted = drivers.contributions(ensemble, X)
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda i: drivers.contributions(ensemble, X[i:]), range(12)))
+    assert all((part == wanted[i:]).all() for i, part in enumerate(found))
 
 
 def test_a_row_gets_the_same_contributions_alone_in_few_and_in_many(trained):

@@ -83,6 +83,11 @@ def test_few_leads_and_many_get_the_same_points_under_the_shipped_scorecard():
     for start in range(0, 400, FEW):
         rows = slice(start, start + FEW)
         few = card.points(Facts(n=FEW, assets=("none",), columns={k: v[rows] for k, v in columns.items()}))
+        plain = {fact: int(column[start, 0, 0]) for fact, column in columns.items()}
+        one = card.points(Facts(n=1, assets=("none",), columns={}, one=plain))
+        for part in ("fit", "engagement", "fit_grade", "engagement_grade", "kept_percent", "given"):
+            assert (getattr(one, part) == getattr(many, part)[start : start + 1]).all()
+            assert getattr(one, part).dtype == getattr(many, part).dtype
         assert (few.given == many.given[rows]).all()
         assert (few.fit == many.fit[rows]).all()
         assert (few.engagement == many.engagement[rows]).all()

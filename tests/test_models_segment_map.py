@@ -267,7 +267,10 @@ def a_prior(seed: int, n: int) -> Prior:
 
 
 def rows_of(facts: Facts, rows: np.ndarray) -> Facts:
-    return Facts(len(rows), facts.assets, {name: column[rows] for name, column in facts.columns.items()})
+    columns = {name: column[rows] for name, column in facts.columns.items()}
+    unknown = {name: shipped_map().domain.unknown(name) for name in shipped_map().domain.facts}
+    numbers = {**unknown, **{name: int(column[0, 0, 0]) for name, column in columns.items()}}
+    return Facts(len(rows), facts.assets, columns, numbers if len(rows) == 1 else None)
 
 
 @given(st.integers(0, 10_000), st.booleans())
@@ -277,7 +280,8 @@ def test_order_and_partition_of_leads_change_nothing_and_both_forms_agree(seed: 
     prior = a_prior(seed, facts.n) if with_prior else None
     whole = segment_map.members(facts, prior, as_of=AS_OF)
     order = np.random.default_rng(seed).permutation(facts.n)
-    for rows in np.split(order, [3, 3 + FEW, 30]):  # the first parts take the closures, the others the columns
+    # The first part is one lead in plain numbers, the next two take the scalar form, the others the columns.
+    for rows in np.split(order, [1, 4, 4 + FEW, 30]):
         own = None if prior is None else Prior(prior.entered_at[rows], prior.left_at[rows])
         part = segment_map.members(rows_of(facts, rows), own, as_of=AS_OF)
         for name in ("member", "primary", "entered_at", "entered", "left"):

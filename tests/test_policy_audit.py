@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import hmac
 import json
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from configs.errors import AuditBroken
 from policy.audit import GENESIS, AuditLog, canonical, pseudonym, pseudonym_key, read_records, verify
@@ -116,9 +121,13 @@ def test_half_a_record_left_by_a_crash_is_noted_by_the_next_file_and_verifies(tm
     assert verify(tmp_path).records == 2 + 1
 
 
-@pytest.mark.parametrize("failing", ["write", "fdatasync"])
+def test_a_write_returns_only_when_it_is_on_disk(tmp_path: Path) -> None:
+    opened = AuditLog(tmp_path, "w1")._file
+    assert fcntl.fcntl(opened, fcntl.F_GETFL) & os.O_DSYNC
+
+
 def test_after_a_failed_write_the_file_takes_no_more_and_a_new_one_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = AuditLog(tmp_path, "w1")
     log.append({"n": 1})
@@ -127,10 +136,11 @@ def test_after_a_failed_write_the_file_takes_no_more_and_a_new_one_goes_on(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, failing, fails)
+        patched.setattr(os, "write", fails)
         with pytest.raises(AuditBroken, match="No space left"):
             log.commit()
-    for refused in (lambda: log.append({"n": 2}), log.commit):
+    refusals: list[Callable[[], int]] = [lambda: log.append({"n": 2}), log.commit]
+    for refused in refusals:
         with pytest.raises(AuditBroken, match="failed earlier"):
             refused()
     log.close()
@@ -145,8 +155,25 @@ def test_records_are_canonical_and_hold_no_floats() -> None:
     for value in (0.1, {"deep": [float("nan")]}):
         with pytest.raises(TypeError, match="no floats"):
             canonical({"a": value})
-    with pytest.raises(TypeError):
-        canonical({"a": object()})
+    for other in (object(), b"x", {1}, datetime(2026, 6, 30, tzinfo=UTC), {1: "a whole number as key"}):
+        with pytest.raises(TypeError):
+            canonical({"a": other})
+
+
+_PLAIN = st.none() | st.booleans() | st.integers() | st.text()
+
+
+@settings(max_examples=100, deadline=None)
+@example({"b": 2**64, "a": {"\uffff": -(2**70), "\U0001f600": "\x7f\x1f/\u2028"}})
+@given(st.dictionaries(st.text(), st.recursive(_PLAIN, lambda v: st.lists(v) | st.dictionaries(st.text(), v))))
+def test_the_spelling_is_that_of_the_standard_library(record: dict[str, object]) -> None:
+    expected = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert canonical(record) == expected.encode()
+
+
+@pytest.mark.parametrize("key", [b"", b"k" * 32, b"k" * 64, b"k" * 65])
+def test_a_pseudonym_is_the_hmac_of_the_lead(key: bytes) -> None:
+    assert pseudonym(key, "L\u00e9") == hmac.new(key, b"lead\x00" + "L\u00e9".encode(), "sha256").hexdigest()
 
 
 def test_a_pseudonym_needs_the_key_which_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

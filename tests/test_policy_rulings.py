@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 import policy.rulings as engine
 from configs.settings import load_settings
+from features.blocks import unpacked
 from features.evaluate import as_sql
+from features.facts import Facts
 from policy.book import Book
 from policy.gates import may_score
 from policy.rulings import Rulings, rule
@@ -124,6 +126,30 @@ def test_a_lead_is_ruled_alone_as_among_others(seed: int, n: int, assets: int, f
     few_rulings, many_rulings = rule(BOOK, facts), rule(BOOK, many)
     np.testing.assert_array_equal(few_rulings.blocks, many_rulings.blocks[:n])
     np.testing.assert_array_equal(few_rulings.permits, many_rulings.permits[-n:])
+
+
+def unpacked_facts(facts: Given) -> dict[str, Any]:
+    return {name: unpacked(column, SETTINGS.facts[name].per) for name, column in facts.columns.items()}
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), assets=st.integers(1, 9), favorable=st.floats(0, 1))
+def test_plain_numbers_of_one_lead_are_ruled_as_its_columns(seed: int, assets: int, favorable: float) -> None:
+    facts = random_facts(1, assets, seed, favorable)
+    numbers = Facts(1, facts.assets, facts.columns, unpacked_facts(facts))
+    plain, columns = rule(BOOK, numbers), rule(BOOK, facts)
+    assert BOOK.tiers.plain_answers
+    assert plain.errors == 0
+    for part in ("blocks", "permits", "permitted", "no_score"):
+        np.testing.assert_array_equal(getattr(plain, part), getattr(columns, part), err_msg=part)
+    assert plain.explain(0, assets - 1, EMAIL) == columns.explain(0, assets - 1, EMAIL)
+
+
+def test_plain_numbers_that_cannot_be_read_forbid() -> None:
+    facts = clean()
+    rulings = rule(BOOK, Facts(1, facts.assets, facts.columns, {**unpacked_facts(facts), "consent": None}))
+    assert not rulings.permitted.any()
+    assert rulings.rule_ids(0, 0, EMAIL)[0] == "EVALUATION_ERROR"
 
 
 def test_sql_in_duckdb_is_the_oracle_of_every_rule_and_permit() -> None:
@@ -270,7 +296,7 @@ def test_anything_that_goes_wrong_while_evaluating_forbids(n: int, monkeypatch: 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(engine, "_by_lead", broken)
+    monkeypatch.setattr(engine, "by_lead", broken)
     monkeypatch.setattr(engine, "reading", broken)
     rulings = rule(BOOK, clean(n))
     assert not rulings.permitted.any()
