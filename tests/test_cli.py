@@ -114,7 +114,8 @@ def test_a_rejected_row_is_named_with_file_column_and_reason(tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     with (tmp_path / "bad.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert {(row["column"], row["row"]) for row in rows} == {("lead_id", "3"), ("created_at", "4")}  # the header is row 1
+    # The header is row 1.
+    assert {(row["column"], row["row"]) for row in rows} == {("lead_id", "3"), ("created_at", "4")}
     assert "yesterday" not in done.stdout
 
 
