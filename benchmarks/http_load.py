@@ -50,7 +50,7 @@ async def load(url: str, body: bytes, headers: dict[str, str], connections: int,
     wire = ("\r\n".join(lines) + "\r\n\r\n").encode() + body
     warm: list[float] = []
     await asyncio.gather(
-        *(one_connection(host, port, wire, time.perf_counter() + 1.0, warm, {}) for _ in range(connections))
+        *(one_connection(host, port, wire, time.perf_counter() + 0.5, warm, {}) for _ in range(connections))
     )
     seen: list[float] = []
     codes: dict[str, int] = {}

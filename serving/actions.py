@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 from configs.content import ActionSettings, Asset
 from configs.definitions import SegmentDefinition
 from configs.vocabulary import Vocabularies
-from features.tables import YES
-from serving.kernels import best_pairs
+from serving.kernels import QUEUE_KEYS, best_pairs
 
 IntArray = NDArray[np.integer[Any]]
 
-QUEUE_KEYS = ("none", "no_score", "adverse_event", "off_label", "meeting", "patient", "hot", "warm")
 NO_ACTION = -1
 _INTENTS = {
     "medical_education": frozenset({"medical_education", "service"}),
@@ -117,11 +115,8 @@ class ActionPlan:
         preferred_channel and audience.
         """
         n = len(permitted)
-        stage = self.stage_of_band[band]
-        off_label = facts["off_label_open"] == YES
-        adverse = facts["adverse_event_open"] == YES
-        meeting = facts["meeting_booked"] == YES
         asset, channel = np.empty(n, dtype=np.int16), np.empty(n, dtype=np.int8)
+        stage, queue = np.empty(n, dtype=np.int8), np.empty(n, dtype=np.int8)
         best_pairs(
             permitted,
             self.suits,
@@ -133,30 +128,22 @@ class ActionPlan:
             self.replies,
             self.bare_channels,
             primary,
-            stage,
-            off_label,
+            self.stage_of_band,
+            band,
+            facts["off_label_open"],
+            facts["adverse_event_open"],
+            facts["meeting_booked"],
+            no_score,
+            self.patient_codes,
+            facts["audience"],
             facts["product_interest"],
             facts["preferred_channel"],
             (_PRODUCT, _PREFERRED),
             asset,
             channel,
+            stage,
+            queue,
         )
-        # INVARIANT: a forbidden (asset, channel) is never chosen, and an open case with a person ends automation.
-        found = (asset >= 0) & ~adverse & ~no_score & ~(meeting & ~off_label)
-        asset[~found], channel[~found] = NO_ACTION, NO_ACTION
-        patient = self.patient_codes[facts["audience"]]
-        queue = np.zeros(n, dtype=np.int8)
-        # From the weakest claim on a lead to the strongest; a later one replaces an earlier one.
-        for key, claim in (
-            ("warm", found & (band == 3)),
-            ("hot", found & (band == 4)),
-            ("patient", found & patient),
-            ("meeting", meeting),
-            ("off_label", off_label),
-            ("adverse_event", adverse),
-            ("no_score", no_score),
-        ):
-            queue[claim] = QUEUE_KEYS.index(key)
         return Chosen(asset=asset, channel=channel, stage=stage, queue=queue)
 
     def verb(self, asset: Asset | None, channel: str) -> str:

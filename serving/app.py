@@ -14,14 +14,11 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from configs.errors import AuditBroken
 from configs.settings import Settings
 from serving.api import Envelope, LeadRequest, Rejection, RequestRefused, ScoreRequest, encode_answer, parse, problem
+from serving.asgi import App, Receive, Scope, Send, answer, respond, whole_body
 
 log = logging.getLogger("leadwell.serving")
 TITLES = {
@@ -30,6 +27,11 @@ TITLES = {
     422: "Unprocessable Content",
     500: "Internal Server Error",
     503: "Service Unavailable",
+}
+METHODS: dict[str, tuple[str, ...]] = {
+    "/": ("GET", "HEAD"),
+    "/v1/score": ("POST",),
+    "/v1/openapi.json": ("GET", "HEAD"),
 }
 INDEX = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Leadwell</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}</style>
@@ -73,8 +75,8 @@ class Journal:
         self._log: AuditSink | None = open_log()
         self._since = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
-        self._waiting: list[tuple[list[dict[str, Any]], asyncio.Future[None]]] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._waiting: list[_Waiting] = []
+        self._busy = False
 
     def durably(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Append and commit; raises AuditBroken."""
@@ -93,25 +95,38 @@ class Journal:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._waiting.append((records, done))
-        if self._writing is None or self._writing.done():
-            self._writing = loop.create_task(self._write())
+        if not self._busy:
+            # The write starts after every request that is ready now, so that they share it.
+            self._busy = True
+            loop.call_soon(self._start, loop)
         await done
 
-    async def _write(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            group, self._waiting = self._waiting, []
-            records = [record for part, _ in group for record in part]
-            try:
-                await loop.run_in_executor(self._thread, self.durably, records)
-            except Exception as error:  # noqa: BLE001 - every waiting request must learn that its audit failed
-                for _, done in group:
-                    if not done.done():
-                        done.set_exception(error)
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        group, self._waiting = self._waiting, []
+        self._thread.submit(self._write, loop, group)
+
+    def _write(self, loop: asyncio.AbstractEventLoop, group: list[_Waiting]) -> None:
+        failed: Exception | None = None
+        try:
+            self.durably([record for records, _ in group for record in records])
+        except Exception as error:  # noqa: BLE001 - every waiting request must learn that its audit failed
+            failed = error
+        loop.call_soon_threadsafe(self._written, loop, group, failed)
+
+    def _written(self, loop: asyncio.AbstractEventLoop, group: list[_Waiting], failed: Exception | None) -> None:
+        for _, done in group:
+            if done.done():
+                continue
+            if failed is None:
+                done.set_result(None)
             else:
-                for _, done in group:
-                    if not done.done():
-                        done.set_result(None)
+                done.set_exception(failed)
+        self._busy = bool(self._waiting)
+        if self._busy:
+            self._start(loop)
+
+
+_Waiting = tuple[list[dict[str, Any]], asyncio.Future[None]]
 
 
 @dataclass
@@ -158,29 +173,41 @@ class Scoring:
         return encode_answer(decisions, (*request.rejected, *late))
 
 
-def build_app(scoring: Callable[[], Scoring]) -> Starlette:
+def build_app(scoring: Callable[[], Scoring]) -> App:
     """The ASGI app; `scoring` is asked at each request, so that it may be filled after the app was built."""
 
-    async def score(request: Request) -> Response:
-        try:
-            body = await scoring().score(await request.body())
-        except RequestRefused as refused:
-            content = problem(refused.status, TITLES[refused.status], refused.detail, refused.errors)
-            return Response(content, refused.status, media_type="application/problem+json")
-        return Response(body, 200, media_type="application/json")
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        allowed = METHODS.get(scope["path"])
+        if allowed is None:
+            await answer(send, 404, "Not Found", "no such path")
+        elif scope["method"] not in allowed:
+            await answer(send, 405, "Method Not Allowed", f"expected {' or '.join(allowed)}")
+        elif scope["path"] == "/":
+            await respond(send, 200, b"text/html; charset=utf-8", INDEX)
+        elif scope["path"] == "/v1/openapi.json":
+            await respond(send, 200, b"application/json", openapi_json())
+        else:
+            try:
+                body = await scoring().score(await whole_body(receive))
+            except RequestRefused as refused:
+                content = problem(refused.status, TITLES[refused.status], refused.detail, refused.errors)
+                await respond(send, refused.status, b"application/problem+json", content)
+                return
+            await respond(send, 200, b"application/json", body)
 
-    async def index(_: Request) -> Response:
-        return Response(INDEX, 200, media_type="text/html")
+    return app
 
-    async def openapi(_: Request) -> Response:
-        return Response(openapi_json(), 200, media_type="application/json")
 
-    routes = [
-        Route("/", index, methods=["GET"]),
-        Route("/v1/score", score, methods=["POST"]),
-        Route("/v1/openapi.json", openapi, methods=["GET"]),
-    ]
-    return Starlette(routes=routes)
+class Front:
+    """Answers the paths of an own app and leaves every other to the app that it wraps."""
+
+    def __init__(self, app: App, *, own: App) -> None:
+        self.app, self.own = app, own
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        own = scope["type"] == "http" and scope["path"] in METHODS
+        await (self.own if own else self.app)(scope, receive, send)
 
 
 def openapi_json() -> bytes:

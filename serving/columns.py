@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from features.evaluate import reading
 from features.tables import UNKNOWN_INSTANT
 from policy.rulings import EFFECT_ORDER, ERROR_BIT
-from serving.actions import NO_ACTION, QUEUE_KEYS
+from serving.actions import NO_ACTION
 from serving.decide import Decisions
+from serving.kernels import QUEUE_KEYS
 from serving.render import LOG_ODDS_DIGITS, PROBABILITY_DIGITS, instant, valid_until
 
 SUMMARY = ("segment", "band", "channel", "permitted", "rule", "reason", "leads")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,21 @@ from features.evaluate import Domain
 from features.facts import FactBuilder, Facts, facts_of, with_memberships
 from features.inventory import Inventory
 from features.pipeline import Features, FeatureSpec, features_of, signals_of
-from features.tables import YES, Known, Tables, known_at
+from features.tables import Known, Tables, known_at
 from models.bundle import read_bundle
 from models.scorecard import Points, Scorecard
-from models.scores import Readiness, Scores
+from models.scores import SEGMENT_FEATURE, Readiness, Scores
 from models.segment_map import Memberships, SegmentMap
 from policy.book import Book
 from policy.rulings import Rulings, rule
 from serving.actions import ActionPlan, Chosen
 from serving.kernels import by_channel
+from serving.reasons import Reasons
 
 CHUNK_LEADS = 16_384
 # Up to so many leads the whole rulings are kept, so that reasons need not be worked out again.
 KEPT_LEADS = 512
+GROUPS = ("fit", "engagement", "account", SEGMENT_FEATURE)
 _ACTION_FACTS = (
     "off_label_open",
     "adverse_event_open",
@@ -98,7 +101,7 @@ class Decider:
     assets: tuple[Asset, ...]
     plan: ActionPlan
     books: dict[date, Book] = field(default_factory=dict)
-    reasons: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
+    reasons: Reasons = field(default_factory=Reasons)
 
     @classmethod
     def load(cls, bundle: Path, settings: Settings, *, on: date) -> Decider:
@@ -153,7 +156,12 @@ class Decider:
             ),
         )
 
-    @property
+    @cached_property
+    def group_codes(self) -> NDArray[np.int64]:
+        """Place in GROUPS of each column of the readiness model."""
+        return np.array([GROUPS.index(group) for group in self.readiness.groups])
+
+    @cached_property
     def asset_ids(self) -> tuple[str, ...]:
         """Ids of the inventory, in the order of the facts."""
         return tuple(asset.asset_id for asset in self.assets)
@@ -208,27 +216,26 @@ class Decider:
             stop = min(start + CHUNK_LEADS, facts.n)
             part = facts if stop - start == facts.n else rows_of(facts, start, stop)
             ruled = rule(book, part)
-            # INVARIANT: a replay permits nothing, whatever the rules of its day say.
             lead_facts = {name: _per_lead(part, name) for name in _ACTION_FACTS}
-            # A reply to a medical question is offered to nobody who asked none.
-            unasked = self.plan.replies[None, :] & (lead_facts["off_label_open"] != YES)[:, None]
-            offered = ~unasked
-            permitted = np.zeros_like(ruled.permitted) if replay else ruled.permitted & offered[:, :, None]
-            chosen = self.plan.choose(permitted, primary[start:stop], band[start:stop], ruled.no_score, lead_facts)
-            parts.append((_by_channel(ruled, permitted, offered), chosen))
+            shown = _by_channel(ruled, self.plan.replies, lead_facts["off_label_open"], replay)
+            chosen = self.plan.choose(shown.passes, primary[start:stop], band[start:stop], shown.no_score, lead_facts)
+            parts.append((shown, chosen))
         if len(parts) == 1:
             return *parts[0], ruled if facts.n <= KEPT_LEADS else None
         return _joined([p[0] for p in parts]), _joined([p[1] for p in parts]), None
 
 
-def _by_channel(ruled: Rulings, permitted: NDArray[np.bool_], offered: NDArray[np.bool_]) -> ChannelRulings:
-    n, _, channels = permitted.shape
-    asset, allowed = np.empty((n, channels), dtype=np.int16), np.empty((n, channels), dtype=np.bool_)
+def _by_channel(ruled: Rulings, replies: NDArray[np.bool_], asked: NDArray[np.uint8], replay: bool) -> ChannelRulings:
+    every_block, every_permit = ruled.blocks, ruled.permits
+    n, _, channels = every_block.shape
+    passes = np.empty(every_block.shape, dtype=np.bool_)
+    asset, permitted = np.empty((n, channels), dtype=np.int16), np.empty((n, channels), dtype=np.bool_)
     blocks, permits = np.empty((n, channels), dtype=np.uint64), np.empty((n, channels), dtype=np.uint64)
-    by_channel(ruled.blocks, ruled.permits, permitted, offered, asset, blocks, permits, allowed)
+    # INVARIANT: a replay permits nothing, whatever the rules of its day say.
+    by_channel(every_block, every_permit, replies, asked, replay, passes, asset, blocks, permits, permitted)
     return ChannelRulings(
-        permitted=allowed,
-        passes=permitted,
+        permitted=permitted,
+        passes=passes,
         asset=asset,
         blocks=blocks,
         permits=permits,
@@ -247,7 +254,7 @@ def rows_of(facts: Facts, start: int, stop: int) -> Facts:
 
 def _per_lead(facts: Facts, name: str) -> NDArray[Any]:
     column = facts.columns[name].reshape(-1)
-    return column if len(column) == facts.n else np.broadcast_to(column, (facts.n,))
+    return column if len(column) == facts.n else np.repeat(column[:1], facts.n)
 
 
 def _joined(parts: list[Any]) -> Any:

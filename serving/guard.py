@@ -6,25 +6,21 @@ pickles and forms; so each of these ends here, before anything parses a byte, as
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from configs.errors import NotReady
-from serving.api import problem
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from serving.asgi import App, Message, Receive, Scope, Send, answer
 
 log = logging.getLogger("leadwell.serving")
+LINES_WAIT_SECONDS, MOST_LINES = 0.2, 500
 OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/healthz"})
 KNOWN_PATHS = OPEN_PATHS | {"/metrics", "/v1/score", "/v1/openapi.json"}
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -75,6 +71,37 @@ class JsonLines(logging.Formatter):
         line: dict[str, Any] = {"at": round(record.created, 3), "level": record.levelname, "event": record.getMessage()}
         line.update(getattr(record, "fields", {}))
         return json.dumps(line, separators=(",", ":"))
+
+
+class TogetherHandler(logging.StreamHandler[TextIO]):
+    """Writes ordinary lines together a little later, because a write for each answer costs as much as its parsing.
+
+    A warning or worse is written at once, with everything before it.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one record."""
+        try:
+            self._lines.append(self.format(record))
+            if record.levelno >= logging.WARNING or len(self._lines) >= MOST_LINES:
+                self.flush()
+            elif len(self._lines) == 1:
+                asyncio.get_running_loop().call_later(LINES_WAIT_SECONDS, self.flush)
+        except RuntimeError:
+            # Outside of the event loop nothing would come back for it.
+            self.flush()
+
+    def flush(self) -> None:
+        """Write every line taken."""
+        with self.lock or contextlib.nullcontext():
+            lines, self._lines = self._lines, []
+            if lines:
+                self.stream.write("\n".join(lines) + "\n")
+            super().flush()
 
 
 class Guard:
@@ -147,14 +174,6 @@ class Guard:
 
     async def _too_large(self, send: Send) -> None:
         await answer(send, 413, "Content Too Large", f"expected at most {self.max_body} bytes")
-
-
-async def answer(send: Send, status: int, title: str, detail: str) -> None:
-    """Send one problem as the whole response."""
-    body = problem(status, title, detail)
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -1,28 +1,43 @@
-"""Compiled loops over lead, asset and channel: what a channel shows, and the best permitted pair."""
+"""Compiled loops over lead, asset and channel: what passes, what a channel shows, the best pair and the queue."""
 
 from __future__ import annotations
 
 import numba
 import numpy as np
 
+from features.tables import YES
+
 ONE = np.uint64(1)
+QUEUE_KEYS = ("none", "no_score", "adverse_event", "off_label", "meeting", "patient", "hot", "warm")
+_NO_SCORE, _ADVERSE_EVENT, _OFF_LABEL, _MEETING, _PATIENT, _HOT, _WARM = range(1, 8)
+_WARM_BAND, _HOT_BAND = 3, 4
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def by_channel(blocks, permits, passes, offered, asset, shown_blocks, shown_permits, permitted):  # type: ignore[no-untyped-def]
-    """Per lead and channel the first asset that passes, else the offered one that the fewest rules stop."""
-    n, assets, channels = passes.shape
+def by_channel(  # type: ignore[no-untyped-def]
+    blocks, permits, replies, asked, replay, passes, asset, shown_blocks, shown_permits, permitted
+):  # fmt: skip
+    """Per lead and channel the first asset that passes, else the offered one that the fewest rules stop.
+
+    A reply to a medical question is offered to nobody who asked none; a replay permits nothing.
+    """
+    n, assets, channels = blocks.shape
     for i in range(n):
         for c in range(channels):
             best, fewest = 0, 10_000
             for a in range(assets):
-                if passes[i, a, c]:
+                offered = not replies[a] or asked[i] == YES
+                mask = blocks[i, a, c]
+                passed = mask == 0 and permits[i, a, c] != 0 and offered and not replay
+                passes[i, a, c] = passed
+                if fewest == -1:
+                    continue
+                if passed:
                     best, fewest = a, -1
-                    break
-                stopped = 0 if offered[i, a] else 1_000
+                    continue
+                stopped = 0 if offered else 1_000
                 if permits[i, a, c] == 0:
                     stopped += 1
-                mask = blocks[i, a, c]
                 while mask:
                     mask &= mask - ONE
                     stopped += 1
@@ -36,19 +51,29 @@ def by_channel(blocks, permits, passes, offered, asset, shown_blocks, shown_perm
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
 def best_pairs(  # type: ignore[no-untyped-def]
-    permitted, suits, worth, ranks, asset_product, segment_product, overview, replies, bare, primary, stage,
-    asked, product, preferred, weights, asset, channel,
+    permitted, suits, worth, ranks, asset_product, segment_product, overview, replies, bare, primary, stage_of_band,
+    band, asked, adverse, meeting, no_score, patients, audience, product, preferred, weights, asset, channel, stage,
+    queue,
 ):  # fmt: skip
-    """Per lead the permitted pair of highest preference; ties fall to the first asset, then the first channel."""
+    """Per lead the permitted pair of highest preference, its stage and its queue.
+
+    Ties fall to the first asset, then the first channel.
+    """
     n, assets, channels = permitted.shape
     for i in range(n):
         best = -1_000_000
         asset[i] = channel[i] = -1
-        s, g = primary[i], stage[i]
+        s, g = primary[i], stage_of_band[band[i]]
+        stage[i] = g
+        asks, meets, hurt = asked[i] == YES, meeting[i] == YES, adverse[i] == YES
+        queue[i] = _queue_before_action(asks, meets, hurt, no_score[i])
+        # INVARIANT: a forbidden (asset, channel) is never chosen, and an open case with a person ends automation.
+        if hurt or no_score[i] or (meets and not asks):
+            continue
         for a in range(assets):
             wanted = asset_product[a]
             exact = wanted != 0 and (wanted == product[i] or wanted == segment_product[s])
-            if asked[i]:
+            if asks:
                 if not replies[a]:
                     continue
             elif not suits[s, g, a] or not (
@@ -63,3 +88,56 @@ def best_pairs(  # type: ignore[no-untyped-def]
                 if score > best:
                     best = score
                     asset[i], channel[i] = a, c
+        if asset[i] >= 0 and queue[i] == 0:
+            if patients[audience[i]]:
+                queue[i] = _PATIENT
+            elif band[i] == _HOT_BAND:
+                queue[i] = _HOT
+            elif band[i] == _WARM_BAND:
+                queue[i] = _WARM
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _queue_before_action(asks, meets, hurt, no_score):  # type: ignore[no-untyped-def]
+    """The strongest claim on a lead that needs no action: the index in QUEUE_KEYS, 0 where there is none."""
+    if no_score:
+        return _NO_SCORE
+    if hurt:
+        return _ADVERSE_EVENT
+    if asks:
+        return _OFF_LABEL
+    if meets:
+        return _MEETING
+    return 0
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
+def largest(contributions, row, group_of, top, sums):  # type: ignore[no-untyped-def]
+    """Columns of a row's largest contributions into `top`; returns how many there are, of equal ones the first.
+
+    `sums` holds each group's sum and, last, the sum of what is not in `top`.
+    """
+    width = contributions.shape[1]
+    sums[:] = 0.0
+    total = 0.0
+    for f in range(width):
+        sums[group_of[f]] += contributions[row, f]
+        total += contributions[row, f]
+    count = 0
+    shown = 0.0
+    while count < len(top):
+        best, size = -1, 0.0
+        for f in range(width):
+            if abs(contributions[row, f]) > size:
+                taken = False
+                for k in range(count):
+                    taken = taken or top[k] == f
+                if not taken:
+                    best, size = f, abs(contributions[row, f])
+        if best < 0:
+            break
+        top[count] = best
+        shown += contributions[row, best]
+        count += 1
+    sums[-1] = total - shown
+    return count

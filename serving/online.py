@@ -7,13 +7,14 @@ change the answer for another.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 from configs.errors import InputInvalid
+from configs.vocabulary import Vocabularies
 from features.encode import encode_records
 from features.intake.titles import Titles
 from features.records import Lead
@@ -46,7 +47,7 @@ class OnlineAnswerer:
         def decide(positions: Sequence[int]) -> None:
             items = [request.leads[position] for position in positions]
             try:
-                tables = tables_of(items, decider, self.titles)
+                tables = tables_of(items, decider.settings.vocabularies, decider.asset_ids, self.titles)
             except InputInvalid as invalid:
                 if len(positions) == 1:
                     rejections.append(_rejection(request.places[positions[0]], items[0], invalid))
@@ -56,7 +57,7 @@ class OnlineAnswerer:
                 return
             decisions: Decisions = decider.decide(tables, as_of, replay=as_of < now, threads=1)
             for row, position in enumerate(positions):
-                audit_id = uuid4().hex
+                audit_id = os.urandom(16).hex()
                 rendered = render(decisions, row)
                 rendered["audit_id"] = audit_id
                 found[position] = (rendered, audit_record(rendered, pseudonym(self.key, rendered["lead_id"]), now))
@@ -115,7 +116,9 @@ def grouped(leads: Sequence[LeadRequest]) -> list[list[int]]:
     return [positions for found in groups.values() for positions, _ in found]
 
 
-def tables_of(items: Sequence[LeadRequest], decider: Decider, titles: Titles) -> Tables:
+def tables_of(
+    items: Sequence[LeadRequest], vocabularies: Vocabularies, asset_ids: Sequence[str], titles: Titles
+) -> Tables:
     """Encode leads of one group; raises InputInvalid."""
     first = items[0]
 
@@ -138,8 +141,8 @@ def tables_of(items: Sequence[LeadRequest], decider: Decider, titles: Titles) ->
         joined("cases"),
         joined("memberships"),
         joined("colleagues"),
-        vocabularies=decider.settings.vocabularies,
-        asset_ids=decider.asset_ids,
+        vocabularies=vocabularies,
+        asset_ids=asset_ids,
         suppressions_complete_as_of=first.suppressions_complete_as_of,
         colleague_of=[row for row, item in enumerate(items) for _ in item.colleagues or ()],
         titles=titles,

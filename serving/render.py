@@ -6,6 +6,8 @@ Nothing is decided here, and this is the only place that rounds.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -13,31 +15,13 @@ import numpy as np
 from configs.content import Asset
 from features.pipeline import FeatureSpec
 from features.tables import MICROSECONDS_A_DAY, UNKNOWN_INSTANT
-from models.scores import SEGMENT_FEATURE
-from policy.rulings import ERROR_BIT, Rulings, rule
-from serving.actions import NO_ACTION, QUEUE_KEYS
-from serving.decide import Decisions, rows_of
+from policy.rulings import Rulings, rule
+from serving.actions import NO_ACTION
+from serving.decide import GROUPS, Decisions, rows_of
+from serving.kernels import QUEUE_KEYS, largest
 
 PROBABILITY_DIGITS, LOG_ODDS_DIGITS = 6, 12
-EFFECTS = ("forbid", "reroute", "review", "suppress_until", "limit_content")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-KEPT_REASONS = 100_000
-NO_LEGAL_BASIS: dict[str, Any] = {
-    "rule": "NO_LEGAL_BASIS",
-    "reason": "NO_LEGAL_BASIS",
-    "effect": "forbid",
-    "says": "No permit surely holds for this lead on this channel.",
-    "basis": "Leadwell policy, semantics 4",
-    "because": [],
-}
-REPLAY_BLOCK: dict[str, Any] = {
-    "rule": "REPLAY",
-    "reason": "REPLAY_GRANTS_NO_PERMIT",
-    "effect": "forbid",
-    "says": "This answers for an earlier instant, so it permits nothing now.",
-    "basis": "Leadwell: consent gates at the time of processing",
-    "because": [],
-}
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - in UTC like every instant; a zone would only be taken off again
 
 
 def render(decisions: Decisions, row: int) -> dict[str, Any]:
@@ -75,6 +59,7 @@ def versions(decisions: Decisions) -> dict[str, str]:
     }
 
 
+@lru_cache(maxsize=256)
 def instant(moment: datetime) -> str:
     """An instant in UTC, to the second where it has no fraction."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
@@ -82,7 +67,7 @@ def instant(moment: datetime) -> str:
 
 def instant_of(micros: int) -> str | None:
     """An instant from its microseconds, None where unknown."""
-    return None if micros == UNKNOWN_INSTANT else instant(_EPOCH + timedelta(microseconds=micros))
+    return None if micros == UNKNOWN_INSTANT else f"{(_EPOCH + timedelta(microseconds=micros)).isoformat()}Z"
 
 
 def driver_value(spec: FeatureSpec, segment_ids: tuple[str, ...], column: int, value: float) -> Any:
@@ -130,7 +115,7 @@ def _ruled(decisions: Decisions, row: int) -> tuple[Rulings, int]:
 
 
 def _segments(decisions: Decisions, row: int) -> list[dict[str, Any]]:
-    members, map_ = decisions.members, decisions.decider.segment_map
+    members, decider = decisions.members, decisions.decider
     primary = int(members.primary[row])
     return [
         {
@@ -138,7 +123,7 @@ def _segments(decisions: Decisions, row: int) -> list[dict[str, Any]]:
             "version": members.versions[segment],
             "primary": segment == primary,
             "entered_at": instant_of(int(members.entered_at[row, segment])),
-            "because": map_.because(decisions.facts, row, segment),
+            "because": decider.reasons.entry(decider.segment_map, decisions.facts, row, segment),
         }
         for segment in members.segments_of(row)
     ]
@@ -146,45 +131,41 @@ def _segments(decisions: Decisions, row: int) -> list[dict[str, Any]]:
 
 def _readiness(decisions: Decisions, row: int, band: str) -> dict[str, Any]:
     scores, decider = decisions.scores, decisions.decider
-    contributions = scores.contributions[row]
-    top = np.argsort(-np.abs(contributions), kind="stable")[: decider.settings.serving.drivers_shown].tolist()
-    values = contributions.tolist()
+    top, sums = np.empty(decider.settings.serving.drivers_shown, dtype=np.int64), np.empty(len(GROUPS) + 1)
+    count = largest(scores.contributions, row, decider.group_codes, top, sums)
+    *groups, rest = sums.tolist()
     spec, names = decider.spec, decider.readiness.names
-    shown = [column for column in top if values[column] != 0.0]
-    features = decisions.features.matrix[row]
     drivers = []
-    for column in shown:
+    for column in top[:count].tolist():
         own = column < len(spec.features)
-        value = float(features[column]) if own else float(decisions.members.primary[row])
+        value = decisions.features.matrix.item(row, column) if own else decisions.members.primary.item(row)
         drivers.append(
             {
                 "feature": names[column],
                 "value": driver_value(spec, decisions.members.segment_ids, column, value),
-                "contribution": round(values[column], LOG_ODDS_DIGITS),
+                "contribution": round(scores.contributions.item(row, column), LOG_ODDS_DIGITS),
                 "says": spec.features[column].says if own else "The lead's primary segment",
             }
         )
-    groups: dict[str, float] = dict.fromkeys(("fit", "engagement", "account", SEGMENT_FEATURE), 0.0)
-    for group, value in zip(decider.readiness.groups, values, strict=True):
-        groups[group] += value
-    rest = sum(values) - sum(values[column] for column in shown)
     found = {
-        "probability": round(float(scores.probability[row]), PROBABILITY_DIGITS),
+        "probability": round(scores.probability.item(row), PROBABILITY_DIGITS),
         "interval": [
-            round(float(scores.lower[row]), PROBABILITY_DIGITS),
-            round(float(scores.upper[row]), PROBABILITY_DIGITS),
+            round(scores.lower.item(row), PROBABILITY_DIGITS),
+            round(scores.upper.item(row), PROBABILITY_DIGITS),
         ],
         "band": band,
         "model": scores.model_id(row),
-        "log_odds": round(float(scores.log_odds[row]), LOG_ODDS_DIGITS),
-        "base": round(float(scores.base[row]), LOG_ODDS_DIGITS),
-        "calibration": {"a": round(float(scores.a[row]), 9), "b": round(float(scores.b[row]), 9)},
-        "groups": {group: round(value, LOG_ODDS_DIGITS) for group, value in groups.items()},
+        "log_odds": round(scores.log_odds.item(row), LOG_ODDS_DIGITS),
+        "base": round(scores.base.item(row), LOG_ODDS_DIGITS),
+        "calibration": {"a": round(scores.a.item(row), 9), "b": round(scores.b.item(row), 9)},
+        "groups": {group: round(value, LOG_ODDS_DIGITS) for group, value in zip(GROUPS, groups, strict=True)},
         "rest": round(rest, LOG_ODDS_DIGITS),
         "drivers": drivers,
     }
-    reason = decider.readiness.reason_name(int(scores.reason[row]))
-    return found | ({"reason": reason} if reason else {})
+    reason = decider.readiness.reason_name(scores.reason.item(row))
+    if reason:
+        found["reason"] = reason
+    return found
 
 
 def _unscored(ruled: Rulings, at: int) -> dict[str, Any]:
@@ -201,66 +182,28 @@ def _unscored(ruled: Rulings, at: int) -> dict[str, Any]:
 
 def _channels(decisions: Decisions, row: int, ruled: Rulings, at: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    rulings, ids = decisions.rulings, decisions.facts.assets
+    rulings, ids, said = decisions.rulings, decisions.facts.assets, decisions.decider.reasons
     permitted, assets = rulings.permitted[row].tolist(), rulings.asset[row].tolist()
+    blocks, permits = rulings.blocks[row].tolist(), rulings.permits[row].tolist()
     until = instant(valid_until(decisions)) if any(permitted) else None
     for c, channel in enumerate(decisions.book.channels):
         if permitted[c]:
-            passing = [ids[a] for a in np.flatnonzero(rulings.passes[row, :, c]).tolist()]
-            permits = ruled.permit_ids(at, assets[c], c)
-            found[channel] = {"permitted": True, "permits": permits, "asset_ids": passing, "valid_until": until}
+            found[channel] = {
+                "permitted": True,
+                "permits": said.permits(decisions.book, permits[c]),
+                "asset_ids": list(compress(ids, rulings.passes[row, :, c].tolist())),
+                "valid_until": until,
+            }
             continue
-        blocks = _reasons(decisions, ruled, at, assets[c], c)
-        if decisions.replay:
-            blocks = [REPLAY_BLOCK, *blocks]
-        effects = [effect for effect in EFFECTS if any(block["effect"] == effect for block in blocks)]
+        against = said.against(ruled, (at, assets[c], c), blocks[c], permits[c], decisions.replay)
         found[channel] = {
             "permitted": False,
-            "effect": effects[0] if effects else "forbid",
-            "effects": effects,
+            "effect": against.effects[0] if against.effects else "forbid",
+            "effects": against.effects,
             "asset_id": ids[assets[c]],
-            "blocks": blocks,
+            "blocks": against.blocks,
         }
     return found
-
-
-def _reasons(decisions: Decisions, ruled: Rulings, at: int, asset: int, channel: int) -> list[dict[str, Any]]:
-    """Every reason against, strongest first, as `Rulings.explain` gives it.
-
-    An entry depends on its rule and on the codes of the facts that rule looks at, and on nothing else; so it is kept.
-    """
-    kept, book = decisions.decider.reasons, decisions.book
-    mask = int(ruled.blocks[at, asset, channel])
-    found: list[dict[str, Any]] = []
-    if mask >> ERROR_BIT:
-        return ruled.explain(at, asset, channel)
-    for bit, one in enumerate(book.rules):
-        if not mask >> bit & 1:
-            continue
-        key = (book.hash, one.id, *[_code(ruled, fact, at, asset, channel) for fact in one.facts])
-        entry = kept.get(key)
-        if entry is None:
-            entry = next(e for e in ruled.explain(at, asset, channel) if e["rule"] == one.id)
-            if len(kept) >= KEPT_REASONS:
-                kept.clear()
-            kept[key] = entry
-        found.append(entry)
-    found.sort(key=_strength)
-    if ruled.permits[at, asset, channel] == 0:
-        found.append(NO_LEGAL_BASIS)
-    return found
-
-
-def _strength(entry: dict[str, Any]) -> tuple[int, str]:
-    return EFFECTS.index(entry["effect"]), entry["rule"]
-
-
-def _code(ruled: Rulings, fact: str, lead: int, asset: int, channel: int) -> int:
-    column = ruled.facts.get(fact)
-    if column is None:
-        return -1
-    leads, assets, channels = column.shape
-    return int(column[lead if leads > 1 else 0, asset if assets > 1 else 0, channel if channels > 1 else 0])
 
 
 def valid_until(decisions: Decisions) -> datetime:

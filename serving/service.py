@@ -1,4 +1,4 @@
-"""The BentoML service: it reads the champion bundle at its start, mounts the scoring app and puts the guard around it.
+"""The BentoML service: it reads the champion bundle at its start and puts the guard and the scoring app in front.
 
 Environment, read once: LEADWELL_API_KEY (several, comma-separated, while a key is rotated), LEADWELL_ALLOW_NO_KEY,
 LEADWELL_BUNDLE or LEADWELL_CHAMPION, LEADWELL_CONFIGS, LEADWELL_AUDIT, LEADWELL_AS_OF, LEADWELL_WORKERS.
@@ -17,8 +17,8 @@ import bentoml
 
 from configs.errors import InputInvalid, LeadwellError
 from configs.settings import load_settings
-from serving.app import Scoring, build_app
-from serving.guard import Guard, JsonLines, Keys
+from serving.app import Front, Scoring, build_app
+from serving.guard import Guard, JsonLines, Keys, TogetherHandler
 from serving.start import champion_bundle, start_scoring, steady
 
 CONFIGS = os.environ.get("LEADWELL_CONFIGS")
@@ -41,7 +41,9 @@ def clock_of(pinned: str | None) -> Callable[[], datetime]:
 
 def log_json_lines() -> None:
     """Send this package's log to standard error, one JSON object a line."""
-    stream = logging.StreamHandler()
+    # A line names neither thread nor process, so no record needs to ask for them.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    stream = TogetherHandler()
     stream.setFormatter(JsonLines())
     root = logging.getLogger("leadwell")
     root.handlers, root.propagate = [stream], False
@@ -58,6 +60,8 @@ SCORING = Scoring(SETTINGS, clock_of(os.environ.get("LEADWELL_AS_OF")))
     traffic={"timeout": SETTINGS.serving.timeout_seconds, "max_concurrency": SETTINGS.serving.max_concurrency},
     metrics={"enabled": True, "namespace": "lead_scoring"},
     logging={"access": {"enabled": False}},
+    # No exporter is configured: a span of each request would be made only to be thrown away.
+    tracing={"excluded_urls": ["/v1/score"]},
 )
 class LeadScoring:
     """Scores leads; alive without a bundle, ready with one."""
@@ -80,5 +84,5 @@ class LeadScoring:
 
 # BentoML's decorator makes a service of the class, which its types do not say.
 SERVICE: Any = LeadScoring
-SERVICE.mount_asgi_app(build_app(lambda: SCORING), path="/", name="leadwell")
 SERVICE.add_asgi_middleware(Guard, keys=KEYS, max_body=SETTINGS.serving.max_bulk_bytes)
+SERVICE.add_asgi_middleware(Front, own=build_app(lambda: SCORING))

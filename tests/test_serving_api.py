@@ -46,6 +46,11 @@ def body(*leads: object, **rest: object) -> bytes:
         (b'{"leads":[{"lead":{"lead_id":"L1","adult":"yes"}}]}', "$.leads[0].lead.adult"),
         (b'{"leads":[{"lead":{"lead_id":"L1","lead_id":"L2"}}]}', "lead_id"),
         (b'{"leads":[{"lead":{"lead_id":"L1"}}],"leads" :[]}', "leads"),
+        (b'{"leads":[{"lead":{"lead_id":"L1","title":"\\u0022:","adult":true,"adult":true}}]}', "adult"),
+        (b'{"leads":[{"lead":{"lead_id":"L1","adult":null,"adult":true}}]}', "adult"),
+        (b'{"leads":[{"lead":{"lead_id":"L1","attributes":{"x":1,"x":2}}}]}', "x"),
+        (b'{"leads":[{"lead":{"lead_id":"L1"},"colleagues":[{"lead_id":"L2","role":"a","role":"b"}]}]}', "role"),
+        (b'{"leads":[{"lead":{"lead_id":"L1"}}],"assets":[{"x":{"y":1,"y":2}}]}', "y"),
         (b'{"leads":' + b"[" * 100_000, "$"),
     ],
 )
@@ -133,3 +138,20 @@ def test_a_text_that_looks_like_a_key_is_not_mistaken_for_one(title: str) -> Non
             except UnicodeEncodeError:
                 continue
             assert parse(raw, max_leads=1).leads[0].lead.title == text
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    title=st.none() | st.text(max_size=20),
+    adult=st.none() | st.booleans(),
+    kinds=st.none() | st.lists(st.none() | st.text(max_size=5), max_size=3),
+)
+def test_the_quick_reading_gives_what_the_exact_one_gives(
+    title: str | None, adult: bool | None, kinds: list[str | None] | None
+) -> None:
+    lead = {"lead_id": "L1", "title": title, "adult": adult}
+    events = None if kinds is None else [{**EVENT, "kind": kind} for kind in kinds]
+    quick = body({"lead": {key: value for key, value in lead.items() if value is not None}, "events": events})
+    # An escape, and a null where the default would do, both leave the quick path.
+    exact = body({"lead": lead, "events": events}).replace(b'"L1"', b'"\\u004c1"')
+    assert parse(quick, max_leads=1) == parse(exact, max_leads=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from configs.errors import NotReady
-from serving.guard import Guard, JsonLines, Keys, Message, Receive, Scope, Send
+from serving.asgi import Message, Receive, Scope, Send
+from serving.guard import LINES_WAIT_SECONDS, Guard, JsonLines, Keys, TogetherHandler
 
 KEY = (b"x-api-key", b"k1")
 JSON = (b"content-type", b"application/json")
@@ -141,3 +143,25 @@ def test_every_answer_carries_the_security_headers() -> None:
         headers = ask(path=path)[2]
         assert headers[b"x-content-type-options"] == b"nosniff"
         assert headers[b"content-security-policy"].startswith(b"default-src 'none'")
+
+
+def test_ordinary_lines_are_written_together_and_a_warning_at_once() -> None:
+    out = io.StringIO()
+    handler = TogetherHandler(out)
+
+    def line(level: int, text: str) -> None:
+        handler.handle(logging.LogRecord("leadwell", level, "", 0, text, None, None))
+
+    async def run() -> None:
+        line(logging.INFO, "one")
+        line(logging.INFO, "two")
+        assert out.getvalue() == ""
+        line(logging.ERROR, "three")
+        assert out.getvalue() == "one\ntwo\nthree\n"
+        line(logging.INFO, "four")
+        await asyncio.sleep(LINES_WAIT_SECONDS + 0.1)
+        assert out.getvalue().endswith("three\nfour\n")
+
+    asyncio.run(run())
+    line(logging.INFO, "without a loop")
+    assert out.getvalue().endswith("four\nwithout a loop\n")

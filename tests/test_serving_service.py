@@ -21,13 +21,15 @@ import pytest
 from configs.errors import BundleRefused, NotReady
 from configs.settings import load_settings
 from policy.audit import read_records, verify
-from serving.app import Journal, Scoring, build_app, openapi_json
+from serving.app import Front, Journal, Scoring, build_app, openapi_json
+from serving.asgi import App, Receive, Scope, Send
 from serving.guard import Guard, Keys
 from serving.start import champion_bundle, start_scoring
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 MARKER = "jane.marker.7391@example.com"
 KEY = {"X-API-Key": "k1"}
+JSON_BODY: dict[str, Any] = {"json": {}}
 
 
 @pytest.fixture(scope="module")
@@ -263,3 +265,27 @@ def test_a_server_without_a_bundle_is_alive_and_not_ready_and_says_what_to_run(t
         assert answer.status_code == 503
         assert "leadwell train" in answer.json()["detail"]
     assert "leadwell promote" in log.read_text()
+
+
+def test_a_path_nobody_has_and_a_wrong_method_are_problems(scoring: Scoring) -> None:
+    missing, wrong = ask(scoring, {"url": "/v1/nothing"} | JSON_BODY, {"url": "/v1/score", "method": "GET"})
+    assert (missing.status_code, wrong.status_code) == (404, 405)
+    assert missing.headers["content-type"] == wrong.headers["content-type"] == "application/problem+json"
+
+
+def test_the_front_answers_its_own_paths_and_leaves_every_other_to_the_app_behind() -> None:
+    reached: list[str] = []
+
+    def named(name: str) -> App:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            reached.append(f"{name} {scope['type']} {scope['path']}")
+
+        return app
+
+    async def nothing(*_: Any) -> Any:
+        return {}
+
+    front = Front(named("behind"), own=named("own"))
+    for kind, path in (("http", "/v1/score"), ("http", "/livez"), ("websocket", "/v1/score")):
+        asyncio.run(front({"type": kind, "path": path}, nothing, nothing))
+    assert reached == ["own http /v1/score", "behind http /livez", "behind websocket /v1/score"]
