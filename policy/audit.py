@@ -9,6 +9,7 @@ Values are text, whole numbers, yes/no, or lists and mappings of them: a float m
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -27,6 +28,7 @@ GENESIS = "0" * 64
 CHECKPOINTS = "checkpoints.jsonl"
 KEY_VARIABLE = "LEADWELL_AUDIT_KEY"
 KEY_FILE = "pseudonym.key"
+MOST_WORKERS = 1000
 _CANONICAL = msgspec.json.Encoder(order="deterministic")
 # The same spelling, for whole numbers of more than 64 bits.
 _LONG = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -91,9 +93,30 @@ class AuditLog:
         self._seq, self._hash = -1, previous
         self._pending: list[bytes] = []
         self._broken = False
+        self._lock: int | None = None
         self.append({"kind": "header", "worker": worker, "previous": previous, "torn": torn})
         self.commit()
         _sync_folder(folder)
+
+    @classmethod
+    def claim(cls, folder: Path, kind: str) -> AuditLog:
+        """The first log of a kind that no living process writes: a restarted worker goes on where the dead one ended.
+
+        So its next file names the last record of the one before, and says so where that was cut off by a crash.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        for slot in range(MOST_WORKERS):
+            lock = os.open(folder / f".{kind}_{slot}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                # The system lets go of it when the process ends, however it ends.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(lock)
+                continue
+            log = cls(folder, f"{kind}_{slot}")
+            log._lock = lock
+            return log
+        raise AuditBroken(f"{folder}: expected fewer than {MOST_WORKERS} processes that write {kind} logs")
 
     @property
     def seq(self) -> int:
@@ -154,6 +177,8 @@ class AuditLog:
                 self.checkpoint()
         finally:
             os.close(self._file)
+            if self._lock is not None:
+                os.close(self._lock)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class Book:
     """Everything `rule` needs. Bit i of a mask is `rules[i]`, `permits[i]` or `score_rules[i]`; each is sorted by id.
 
     `inputs` are the facts looked at: (fact, what it varies with, kinds of numpy type that may hold its codes).
+    `content` is the mask of the rules that look at nothing but the content.
     `inventories` remembers what rules that look at assets only said about the last few inventories.
     """
 
@@ -56,6 +57,7 @@ class Book:
     hash: str
     inputs: tuple[tuple[str, str, str], ...]
     asset_facts: tuple[str, ...]
+    content: int
     tiers: Tiers = field(repr=False, compare=False)
     inventories: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -95,6 +97,11 @@ class Book:
             feature_rules=chosen("drop_feature", "mask"),
             inputs=tuple((fact, settings.facts[fact].per, "ui" if domain.is_number(fact) else "u") for fact in used),
             asset_facts=tuple(fact for fact in used if settings.facts[fact].per in ("asset", "asset_channel")),
+            content=sum(
+                1 << bit
+                for bit, rule in enumerate(rules)
+                if all(settings.facts[fact].per in ("asset", "lead_asset", "asset_channel") for fact in rule.facts)
+            ),
             hash=_hash(cards, compiled, domain, on, channels),
             tiers=compile_tiers(
                 [(rule.normal, rule.channels) for rule in rules],

@@ -51,6 +51,9 @@ class AuditSink(Protocol):
     def commit(self) -> int:
         """Make what was appended durable."""
 
+    def close(self) -> None:
+        """Commit, checkpoint and close."""
+
     def checkpoint(self, **facts: str | int) -> None:
         """Note the head of the chain."""
 
@@ -89,6 +92,13 @@ class Journal:
             log.checkpoint()
             self._since = 0
         self._log = log
+
+    def close(self) -> None:
+        """Finish what is being written, note the head of the chain, and close; nothing is taken after this."""
+        self._thread.shutdown(wait=True)
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
 
     async def commit(self, records: list[dict[str, Any]]) -> None:
         """Return when these records are durable; raises what the write raised."""

@@ -15,7 +15,7 @@ from policy.rulings import EFFECT_ORDER, ERROR_BIT
 from serving.actions import NO_ACTION
 from serving.decide import Decisions
 from serving.kernels import QUEUE_KEYS
-from serving.render import LOG_ODDS_DIGITS, PROBABILITY_DIGITS, instant, valid_until
+from serving.render import LOG_ODDS_DIGITS, PROBABILITY_DIGITS, instant_of
 
 SUMMARY = ("segment", "band", "channel", "permitted", "rule", "reason", "leads")
 
@@ -233,12 +233,16 @@ def _action(decisions: Decisions) -> dict[str, Any]:
         for key in zip(chosen.queue.tolist(), words.tolist(), strict=True)
     ]
     asset_ids = pa.array([asset.asset_id if asset else None for asset in assets], pa.string())
-    until = instant(valid_until(decisions))
+    ends, place = np.unique(
+        decisions.permits_end[np.arange(len(none)), np.where(none, 0, chosen.channel)], return_inverse=True
+    )
     return {
         "action": pa.array([*verbs, "none", "owner_follow_up"]).take(pa.array(code)),
         "action_channel": pa.array(decisions.book.channels).take(pa.array(chosen.channel, mask=none)),
         "asset_id": asset_ids.take(pa.array(chosen.asset, mask=none)),
-        "expires_at": pa.array([until]).take(pa.array(np.zeros(len(none), dtype=np.int8), mask=none)),
+        "expires_at": pa.array([instant_of(end) for end in ends.tolist()], pa.string()).take(
+            pa.array(place.reshape(-1), mask=none)
+        ),
         "queue": pa.array(queues, pa.string()),
         "newest_event_at": pa.array(
             decisions.known.newest_event_at,

@@ -31,6 +31,7 @@ from policy.rulings import Rulings, rule
 from serving.actions import ActionPlan, Chosen
 from serving.kernels import by_channel
 from serving.reasons import Reasons
+from serving.validity import permits_end
 
 CHUNK_LEADS = 16_384
 # Up to so many leads the whole rulings are kept, so that reasons need not be worked out again.
@@ -66,7 +67,10 @@ class ChannelRulings:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """Decisions about `n` leads, column by column, with everything that was decided from."""
+    """Decisions about `n` leads, column by column, with everything that was decided from.
+
+    `permits_end` is the instant until which a permit of each lead and channel holds.
+    """
 
     decider: Decider
     book: Book
@@ -81,6 +85,7 @@ class Decisions:
     rulings: ChannelRulings
     chosen: Chosen
     ruled: Rulings | None
+    permits_end: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.known.lead_ids)
@@ -205,6 +210,9 @@ class Decider:
             rulings=rulings,
             chosen=chosen,
             ruled=ruled,
+            permits_end=permits_end(
+                known, len(book.channels), self.settings.actions.valid_hours, self.builder.feed_max_age_days
+            ),
         )
 
     def _ruled(
@@ -232,7 +240,8 @@ def _by_channel(ruled: Rulings, replies: NDArray[np.bool_], asked: NDArray[np.ui
     asset, permitted = np.empty((n, channels), dtype=np.int16), np.empty((n, channels), dtype=np.bool_)
     blocks, permits = np.empty((n, channels), dtype=np.uint64), np.empty((n, channels), dtype=np.uint64)
     # INVARIANT: a replay permits nothing, whatever the rules of its day say.
-    by_channel(every_block, every_permit, replies, asked, replay, passes, asset, blocks, permits, permitted)
+    content = np.uint64(ruled.book.content)
+    by_channel(every_block, every_permit, content, replies, asked, replay, passes, asset, blocks, permits, permitted)
     return ChannelRulings(
         permitted=permitted,
         passes=passes,

@@ -15,16 +15,18 @@ _WARM_BAND, _HOT_BAND = 3, 4
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
 def by_channel(  # type: ignore[no-untyped-def]
-    blocks, permits, replies, asked, replay, passes, asset, shown_blocks, shown_permits, permitted
+    blocks, permits, content, replies, asked, replay, passes, asset, shown_blocks, shown_permits, permitted
 ):  # fmt: skip
     """Per lead and channel the first asset that passes, else the offered one that the fewest rules stop.
 
+    Rules of the mask `content` look at nothing but the content: an asset that they stop was never for this lead, and
+    shown only where all are stopped so, else it would hide what is to be known or asked about the lead.
     A reply to a medical question is offered to nobody who asked none; a replay permits nothing.
     """
     n, assets, channels = blocks.shape
     for i in range(n):
         for c in range(channels):
-            best, fewest = 0, 10_000
+            best, fewest = 0, 10_000_000
             for a in range(assets):
                 offered = not replies[a] or asked[i] == YES
                 mask = blocks[i, a, c]
@@ -35,18 +37,30 @@ def by_channel(  # type: ignore[no-untyped-def]
                 if passed:
                     best, fewest = a, -1
                     continue
-                stopped = 0 if offered else 1_000
+                stopped = 0 if offered else 1_000_000
                 if permits[i, a, c] == 0:
                     stopped += 1
                 while mask:
-                    mask &= mask - ONE
-                    stopped += 1
+                    lowest = mask & (~mask + ONE)
+                    stopped += 100 if lowest & content else 1
+                    mask ^= lowest
                 if stopped < fewest:
                     best, fewest = a, stopped
             asset[i, c] = best
             shown_blocks[i, c] = blocks[i, best, c]
             shown_permits[i, c] = permits[i, best, c]
             permitted[i, c] = fewest == -1
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
+def earliest_expiry(lead, channel, expires, now, ends):  # type: ignore[no-untyped-def]
+    """Lower the end of each lead and channel to the first consent that runs out after now; channel 0 is every one."""
+    for i in range(len(lead)):
+        if lead[i] < 0 or expires[i] <= now:
+            continue
+        first, last = (channel[i] - 1, channel[i]) if channel[i] else (0, ends.shape[1])
+        for c in range(first, min(last, ends.shape[1])):
+            ends[lead[i], c] = min(ends[lead[i], c], expires[i])
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]

@@ -185,14 +185,14 @@ def _channels(decisions: Decisions, row: int, ruled: Rulings, at: int) -> dict[s
     rulings, ids, said = decisions.rulings, decisions.facts.assets, decisions.decider.reasons
     permitted, assets = rulings.permitted[row].tolist(), rulings.asset[row].tolist()
     blocks, permits = rulings.blocks[row].tolist(), rulings.permits[row].tolist()
-    until = instant(valid_until(decisions)) if any(permitted) else None
+    ends = decisions.permits_end[row].tolist()
     for c, channel in enumerate(decisions.book.channels):
         if permitted[c]:
             found[channel] = {
                 "permitted": True,
                 "permits": said.permits(decisions.book, permits[c]),
                 "asset_ids": list(compress(ids, rulings.passes[row, :, c].tolist())),
-                "valid_until": until,
+                "valid_until": instant_of(ends[c]),
             }
             continue
         against = said.against(ruled, (at, assets[c], c), blocks[c], permits[c], decisions.replay)
@@ -204,12 +204,6 @@ def _channels(decisions: Decisions, row: int, ruled: Rulings, at: int) -> dict[s
             "blocks": against.blocks,
         }
     return found
-
-
-def valid_until(decisions: Decisions) -> datetime:
-    """Until when a permit and an action hold: some hours, and never past the day whose parameters were used."""
-    hours = decisions.decider.settings.actions.valid_hours
-    return decisions.as_of + timedelta(hours=hours)
 
 
 def _action(decisions: Decisions, row: int, band: str, channels: dict[str, Any]) -> dict[str, Any]:
@@ -231,7 +225,7 @@ def _action(decisions: Decisions, row: int, band: str, channels: dict[str, Any])
         "action": decider.plan.verb(asset, channel),
         "channel": channel,
         "asset_id": asset.asset_id if asset else None,
-        "expires_at": instant(valid_until(decisions)),
+        "expires_at": instant_of(decisions.permits_end.item(row, channel_row)),
         "because": [
             ["segment", "known", decisions.members.segment_ids[int(decisions.members.primary[row])]],
             ["band", "unknown" if band == "unknown" else "known", band],

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -298,7 +297,7 @@ def _finish(
         "merkle_root": root,
     }
     if audit is not None:
-        log = AuditLog(audit, f"rescore_{secrets.token_hex(6)}")
+        log = AuditLog.claim(audit, "rescore")
         log.append({"kind": "rescore", **run})
         log.close()
     listed = {

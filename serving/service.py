@@ -77,6 +77,12 @@ class LeadScoring:
             SCORING.missing = str(error)
             log.error("not ready", extra={"fields": {"reason": str(error)}})
 
+    @bentoml.on_shutdown
+    def close(self) -> None:
+        """Note the head of the audit chain, so that no tail can be cut off unseen after an orderly stop."""
+        if SCORING.journal is not None:
+            SCORING.journal.close()
+
     async def __is_ready__(self) -> bool:
         """Whether a bundle was read and leads can be scored."""
         return SCORING.ready

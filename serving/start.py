@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import secrets
 import sys
 from datetime import UTC
 from pathlib import Path
@@ -64,5 +63,5 @@ def steady() -> None:
 
 
 def open_log(audit: Path) -> AuditLog:
-    """A fresh log file under a name of its own: one cut off by a crash is left as it is, for `audit verify`."""
-    return AuditLog(audit, f"online_{secrets.token_hex(6)}")
+    """The log of this worker; a restarted one goes on where the one before it ended."""
+    return AuditLog.claim(audit, "online")

@@ -227,6 +227,14 @@ def test_a_lead_of_which_nothing_is_known_may_not_be_contacted_and_learns_what_i
     assert {"opt_out", "jurisdiction"} <= missing
 
 
+def test_an_answer_without_cases_names_the_facts_to_supply(world: World) -> None:
+    place = next(row for row, answer in enumerate(world.rendered) if answer["channels"]["email"]["permitted"])
+    item = {name: value for name, value in world.items[place].items() if name != "cases"}
+    (answer,) = world.ask([item])
+    assert not any(channel["permitted"] for channel in answer["channels"].values())
+    assert ["adverse_event_open", "unknown", "cases"] in answer["next_best_action"]["because"]
+
+
 def test_a_replay_grants_no_permit_and_says_so(world: World) -> None:
     for answer in world.ask(world.items[:40], now=AS_OF + timedelta(seconds=1), as_of=AS_OF):
         assert not permitted(answer)

@@ -185,3 +185,25 @@ def test_a_pseudonym_needs_the_key_which_is_made_once(tmp_path: Path, monkeypatc
     monkeypatch.setenv("LEADWELL_AUDIT_KEY", "another")
     assert pseudonym(pseudonym_key(tmp_path), "lead-1") != pseudonym(key, "lead-1")
     assert [path.name for path in tmp_path.iterdir()] == ["pseudonym.key"]
+
+
+def test_two_processes_of_a_kind_write_two_logs_and_a_restarted_one_goes_on_with_its_own(tmp_path: Path) -> None:
+    first, second = AuditLog.claim(tmp_path, "online"), AuditLog.claim(tmp_path, "online")
+    assert {log.path.name for log in (first, second)} == {"online_0-000001.jsonl", "online_1-000001.jsonl"}
+    first.append({"number": 1})
+    first.close()
+    again = AuditLog.claim(tmp_path, "online")
+    assert again.path.name == "online_0-000002.jsonl"
+    again.close()
+    second.close()
+    assert verify(tmp_path).records == 4  # three headers and one record
+
+
+def test_a_log_torn_by_a_crash_is_told_by_the_next_start_and_verifies(tmp_path: Path) -> None:
+    log = AuditLog.claim(tmp_path, "online")
+    log.append({"number": 1})
+    log.close()
+    with log.path.open("ab") as file:
+        file.write(b'{"half a rec')
+    AuditLog.claim(tmp_path, "online").close()
+    assert verify(tmp_path).files == 2
