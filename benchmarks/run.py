@@ -18,11 +18,11 @@ OUT = ROOT / "artifacts" / "bench.json"
 
 
 def main() -> None:
-    """Run the named parts, all of them when none is named."""
+    """Run the parts that `--only` names, all of them without it."""
     parts = ("engagement", "drivers", "http", "rescore")
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*parts, []], default=list(parts))
-    chosen = parser.parse_args().parts or list(parts)
+    parser.add_argument("--only", action="append", choices=parts, help="run this part; may be given several times")
+    chosen = parser.parse_args().only or list(parts)
     console = Console(width=None if sys.stdout.isatty() else 150)
     rows: list[dict[str, Any]] = []
     bundle, world = _trained(console) if {"http", "rescore"} & set(chosen) else (None, None)

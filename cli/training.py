@@ -63,6 +63,7 @@ def train(
         log_training(trained, settings, artifacts, name)
     page = write_report(training_report(trained, settings, title=name), bundle.with_name(f"{bundle.name}-report.html"))
     show_comparison(trained.comparison, trained.time_only)
+    _show_segments(trained.comparison)
     rejected = intake.rejects.num_rows
     if rejected:
         line(f"[yellow]{rejected:,} rows were rejected: leadwell data check --rejects FILE lists them[/yellow]")
@@ -128,7 +129,6 @@ def show_comparison(comparison: Comparison, time_only: Metrics | None) -> None:
     table(title, columns, rows, right=(1, 2, 3, 4))
     line("[dim]calib.: mean gap between predicted and observed over ten equal-mass bins; lift: in the top 10 %;[/dim]")
     line("[dim]ours minus theirs: log-loss, below zero is better, with its 95 % paired bootstrap interval[/dim]")
-    _show_segments(comparison)
     lost = comparison.worse_segments()
     if lost:
         line(f"[yellow]in {len(lost)} segment comparisons a baseline is better beyond noise: see the report[/yellow]")
@@ -152,7 +152,7 @@ def _show_segments(comparison: Comparison) -> None:
 
 def _gap(gap: Difference) -> str:
     color = {"better": "green", "worse": "red"}.get(gap.verdict, "dim")
-    return f"[{color}]{gap.value:+.4f} ({gap.low:+.4f}, {gap.high:+.4f})[/{color}]"
+    return f"[{color}]{gap.value:+.3f} ({gap.low:+.3f}, {gap.high:+.3f})[/{color}]"
 
 
 def promote(
