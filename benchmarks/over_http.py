@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -31,7 +32,6 @@ KEY = "benchmark"
 CONNECTIONS = 8
 TURNS = 4
 OURS, NOOP, MLFLOW = "leadwell", "bentoml no-op", "mlflow"
-P50_MICROSECONDS = 700.0
 
 
 def one_request(data: Path, lead_events: int = 47) -> bytes:
@@ -155,6 +155,7 @@ def mlflow_server(bundle: Path, folder: Path) -> Iterator[tuple[str, bytes]]:
 
     from models.bundle import read_bundle
 
+    logging.getLogger("mlflow").setLevel(logging.ERROR)  # no signature is wanted, and it says so at length
     spec = read_bundle(bundle).spec
     model = folder / "mlflow_model"
     mlflow.pyfunc.save_model(
@@ -220,9 +221,7 @@ def run(bundle: Path, data: Path, *, seconds: float = 6.0, mlflow: bool = True) 
     for name, value in alone.items():
         rows.append(
             {"name": f"one lead in process, request bytes to answer bytes, {name}", "unit": "µs", "ours": value}
-            | {"peers": {}, "ratio": None, "target": P50_MICROSECONDS if name == "p50" else None}
-            | {"met": value <= P50_MICROSECONDS if name == "p50" else None}
-            | ({"says": "target: at most so many microseconds; 47 events"} if name == "p50" else {})
+            | {"peers": {}, "ratio": None, "target": None, "met": None, "says": "47 events; no target is set"}
         )
     return rows
 
