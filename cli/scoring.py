@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.clock import chosen, moment
-from cli.screen import line, next_step, step, table, write_out
+from cli.clock import chosen, clock_of, moment
+from cli.screen import aside, line, next_step, step, table, write_out
 from cli.server import command as server_command
 from configs.errors import InputInvalid
 
@@ -33,7 +34,8 @@ def bundle_folder(bundle: Path | None) -> Path:
 def score(
     lead: Annotated[Path, typer.Argument(help="a request body as for POST /v1/score", exists=True, dir_okay=False)],
     bundle: Bundle = None,
-    as_of: Annotated[str | None, typer.Option("--as-of", help="the clock; now when absent")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="made world the request is from: its clock holds")] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="an earlier instant: a replay, grants nothing")] = None,
     audit: Annotated[Path, typer.Option("--audit", help="folder of the decision log")] = Path("artifacts/audit"),
     configs: Configs = None,
 ) -> None:
@@ -49,10 +51,11 @@ def score(
     from serving.start import open_log
 
     settings = load_settings(configs)
-    now = chosen(as_of)
-    answerer = OnlineAnswerer(Decider.load(bundle_folder(bundle), settings, on=now.date()), pseudonym_key(audit))
+    clock = clock_of(data)
     parsed = parse(lead.read_bytes(), max_leads=settings.serving.max_leads)
-    decisions, records, rejections = answerer.answer(parsed, now)
+    parsed = replace(parsed, as_of=clock.settle(as_of or parsed.as_of, aside))
+    decider = Decider.load(bundle_folder(bundle), settings, on=(parsed.as_of or clock.now).date())
+    decisions, records, rejections = OnlineAnswerer(decider, pseudonym_key(audit)).answer(parsed, clock.now)
     # No audit, no answer: the records are durable before anything is printed.
     with closing(open_log(audit)) as log:
         for record in records:
@@ -76,13 +79,17 @@ def rescore(
         Path | None, typer.Option(help="inventory that replaces the configured one: YAML or a table")
     ] = None,
     source: Annotated[Path | None, typer.Option("--source", help="mapping of a flat export given as --leads")] = None,
-    as_of: Annotated[str | None, typer.Option("--as-of", help="the clock of this run; now when absent")] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="an instant before the clock of the data: a replay, grants nothing")
+    ] = None,
     suppressions_complete_as_of: Annotated[
         str | None, typer.Option(help="until when the suppression feed is complete, where its file does not say")
     ] = None,
     audit: Annotated[Path, typer.Option("--audit", help="folder of the decision log")] = Path("artifacts/audit"),
     workers: Annotated[int, typer.Option("--workers", help="processes", min=1)] = 2,
-    partitions: Annotated[int | None, typer.Option("--partitions", help="how many; by size when absent", min=1)] = None,
+    partitions: Annotated[
+        int | None, typer.Option("--partitions", help="how many; by size when absent", min=1, max=1024)
+    ] = None,
     configs: Configs = None,
 ) -> None:
     """Decide about every lead, partition by partition, and replace the old result in one step.
@@ -109,13 +116,14 @@ def rescore(
         if leads is None or data is not None:
             raise InputInvalid("rescore", "expected --source together with --leads FILE, and no --data")
         mapping = load_source(source)
-        instant = moment(as_of) if as_of else mapping.as_of.astimezone(UTC)
+        clock = clock_of(mapping=mapping)
+        instant = clock.settle(as_of)
         offered = (*settings.assets, mapping.asset) if mapping.asset else settings.assets
         with step("Reading the export"):
             intake = read_flat(mapping, leads, settings, training=False)
         with step("Rescoring") as report:
             done = rescore_intake(
-                intake, folder, settings, out, instant, assets=offered, audit=audit,
+                intake, folder, settings, out, instant, now=clock.now, assets=offered, audit=audit,
                 progress=lambda what, k, n: report(what, k / max(n, 1)),
             )  # fmt: skip
     else:
@@ -127,10 +135,12 @@ def rescore(
         if "leads" not in files:
             raise InputInvalid("rescore", "expected --data FOLDER with leads, or --leads FILE")
         files = {name: path for name, path in files.items() if name in tables}
+        clock = clock_of(data)
+        instant = clock.settle(as_of)
         complete = moment(suppressions_complete_as_of) if suppressions_complete_as_of else None
         with step("Rescoring") as report:
             done = rescore_files(
-                files, folder, settings, out, chosen(as_of, data),
+                files, folder, settings, out, instant, now=clock.now,
                 partitions=partitions, workers=workers, audit=audit,
                 suppressions_complete_as_of=complete,
                 progress=lambda what, k, n: report(what, k / max(n, 1)),

@@ -22,6 +22,11 @@ def line(text: str) -> None:
     console.print(text)
 
 
+def aside(text: str) -> None:
+    """Print one line on standard error, where standard output is for a program."""
+    errors.print(text, soft_wrap=True)
+
+
 def next_step(command: str) -> None:
     """Suggest what to run next."""
     console.print(f"[dim]Next:[/dim] [bold]{command}[/bold]")

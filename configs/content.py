@@ -55,6 +55,7 @@ class ActionSettings(Section):
     queues: dict[str, str]
     territory_queues: tuple[str, ...] = ()
     without_asset_channels: tuple[ChannelName, ...] = ()
+    follow_up_channels: tuple[ChannelName, ...] = ()
     valid_hours: int = Field(default=24, ge=1)
 
     @model_validator(mode="after")

@@ -21,7 +21,7 @@ from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from configs.errors import InputInvalid
-from configs.vocabulary import Vocabularies
+from configs.vocabulary import Vocabularies, normalize
 from features.intake.titles import Titles
 from features.layout import COLLEAGUES, LAYOUTS, Column, Fields, Layout, Plan, plans
 from features.records import Account, Case, Colleague, Consent, Event, Lead, PriorMembership, Record, Suppression, Touch
@@ -30,6 +30,10 @@ from features.tables import UNKNOWN_INSTANT, Columns, Tables, microseconds
 EARLIEST = microseconds(datetime(1990, 1, 1, tzinfo=UTC))
 LATEST = microseconds(datetime(2200, 1, 1, tzinfo=UTC))
 PLAUSIBLE = "expected an instant between 1990 and 2200"
+# Tables whose rows stop somebody: what cannot be read of them is read the stricter way and not refused.
+STRICTER = frozenset({"suppressions", "consents", "cases"})
+# The statuses of a consent that allow something.
+ALLOWING = ("granted", "implied")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ABSENT = repeat(-1)
 DTYPES: Mapping[str, type[np.generic]] = {
@@ -60,6 +64,7 @@ def encode_records(
     suppressions_complete_as_of: datetime | None = None,
     colleague_of: Sequence[int] | None = None,
     titles: Titles | None = None,
+    attributes: Mapping[str, bool] | None = None,
 ) -> Tables:
     """Encode the records of one or a few leads.
 
@@ -78,9 +83,12 @@ def encode_records(
         suppressions_complete_as_of: until when the suppression feed is complete.
         colleague_of: for each colleague the lead (position in the order of first appearance); all lead 0 when absent.
         titles: reads role and specialty from a title where they are absent.
+        attributes: the custom columns to take, and whether each holds categories, else numbers; none are read when
+            absent.
 
     Raises:
-        InputInvalid: a row refers to a lead that was not given, or its own time is implausible.
+        InputInvalid: a row refers to a lead that was not given, its own time is implausible, or an attribute is not
+            declared or of another type.
     """
     asset_rows, asset_array = _assets(tuple(asset_ids))
     ids = _Ids(asset_rows)
@@ -117,9 +125,36 @@ def encode_records(
         asset_ids=asset_array,
         outcomes={},
         **tables,
+        attributes={} if attributes is None else _attributes(leads, ids.lead, attributes),
         suppressions_complete_as_of=UNKNOWN_INSTANT if complete is None else microseconds(complete),
         segment_ids=_objects(list(ids.segment)),
     )
+
+
+def _attributes(
+    leads: Sequence[Lead], rows: Mapping[str, int], declared: Mapping[str, bool]
+) -> dict[str, NDArray[Any]]:
+    """One value a lead of every declared attribute, as `features/intake/flat.py` makes them of an export's texts."""
+    found: dict[str, NDArray[Any]] = {
+        name: _objects([None] * len(rows)) if category else np.full(len(rows), np.nan)
+        for name, category in declared.items()
+    }
+    for lead in leads:
+        for name, value in (lead.attributes or {}).items():
+            category = declared.get(name)
+            if category is None:
+                raise InputInvalid("lead.attributes", "no such attribute in the bundle", field=name)
+            if value is None:
+                continue
+            if category != isinstance(value, str):
+                expected = "expected a text" if category else "expected a number, or true or false"
+                raise InputInvalid("lead.attributes", expected, field=name)
+            if isinstance(value, str):
+                text = value.strip()
+                found[name][rows[lead.lead_id]] = normalize(text) or text or None
+            else:
+                found[name][rows[lead.lead_id]] = value
+    return found
 
 
 class _Ids:
@@ -240,9 +275,12 @@ class _Encoder:
         for table in self.pending:
             plan, n, columns = table.plan, table.n, table.columns
             if plan.checked:
-                own = moments[table.instants : table.instants + n]
+                stops = plan.layout.table in STRICTER
+                own = moments[table.instants : table.instants + (2 * n if stops else n)]
                 if not (min(own) >= EARLIEST and max(own) < LATEST):
-                    raise InputInvalid(plan.layout.table, PLAUSIBLE, field=plan.layout.own_time)
+                    if not stops:
+                        raise InputInvalid(plan.layout.table, PLAUSIBLE, field=plan.layout.own_time)
+                    self._since_always(table, instants)
             of_codes, of_words, of_instants = plan.sizes
             rows: Iterable[NDArray[Any]] = chain(
                 codes[table.codes : table.codes + of_codes * n].reshape(of_codes, n),
@@ -259,6 +297,21 @@ class _Encoder:
                 identity = table.fields[plan.identity]
                 if len(set(identity)) < n:
                     columns.update(_once(plan.layout, columns, identity))
+
+    def _since_always(self, table: _Pending, instants: NDArray[np.int64]) -> None:
+        """A stop of an implausible time is in force since always; a consent of one allows nothing."""
+        own = instants[table.instants : table.instants + table.n]
+        recorded = instants[table.instants + table.n : table.instants + 2 * table.n]
+        bad_own, bad_recorded = ((column < EARLIEST) | (column >= LATEST) for column in (own, recorded))
+        recorded[bad_recorded] = np.where(bad_own, 0, own)[bad_recorded]
+        own[bad_own] = UNKNOWN_INSTANT
+        if table.plan.layout.table == "consents":
+            codes = np.frombuffer(self.codes, dtype=np.uint8)
+            names, values = table.plan.names, table.plan.lookups
+            place = names.index("status")
+            status = codes[table.codes + place * table.n : table.codes + (place + 1) * table.n]
+            allows = [values[place][value] for value in ALLOWING]
+            status[(bad_own | bad_recorded) & np.isin(status, allows)] = 0
 
 
 def _microseconds(instants: Sequence[datetime | None]) -> list[int]:

@@ -25,7 +25,7 @@ from features.fit import account_codes, code_block
 from features.inventory import ASSET_FACTS, MATCHES, REPEATED, SEGMENT_MATCH, Inventory, match
 from features.pipeline import Signals, signals_of
 from features.standing import NEVER_DAYS
-from features.tables import MICROSECONDS_A_DAY, NO, UNKNOWN_INSTANT, YES, Known
+from features.tables import MICROSECONDS_A_DAY, NO, SKEW_US, UNKNOWN_INSTANT, YES, Known
 
 # Facts that are a field of the lead, and of its account.
 _LEAD_FIELDS = {
@@ -176,7 +176,7 @@ def facts_of(known: Known, builder: FactBuilder, inventory: Inventory, signals: 
     account = _account_codes(known, builder)
     found_cases, days_since_meeting = standing.cases(known, builder.standing)
     channel_stops, lead_stops = standing.stops(known, builder.standing, builder.feed_max_age_days)
-    consents, consent_days = consent.resolve(known, builder.consent)
+    consents, consent_days = consent.resolve(known, builder.consent, lead_stops[1])
     matches = np.zeros((len(MATCHES), n, assets), dtype=np.uint8)
     places = inventory.places_of(known.asset_ids)
     touches, channel_touches = standing.touches(known, builder.standing, places, matches[REPEATED])
@@ -263,7 +263,7 @@ def _lead_codes(known: Known, builder: FactBuilder) -> NDArray[np.uint8]:
         exact(known.leads, "recorded_at", np.int64, n),
         exact(known.leads, "verified_at", np.int64, n),
         builder.jurisdiction_of,
-        known.as_of_day,
+        known.as_of_us,
         builder.jurisdiction_max_age_days,
     )
     return block
@@ -321,14 +321,18 @@ def _apply_law(
     recorded: NDArray[np.int64],
     verified: NDArray[np.int64],
     jurisdiction_of: NDArray[np.uint8],
-    today: int,
+    cut: int,
     max_age: int,
 ) -> None:
-    """Country to jurisdiction; unknown where the record is older than the fact may be. 0: recorded at no known time."""
+    """Country to jurisdiction; unknown where the record is older than the fact may be, of no age, or from the future.
+
+    A record of no known time says that it was recorded at 0.
+    """
+    today = cut // MICROSECONDS_A_DAY
     for i in range(len(country)):
         newest = max(recorded[i], verified[i])
-        stale = newest > 0 and today - newest // MICROSECONDS_A_DAY > max_age
-        country[i] = 0 if stale else jurisdiction_of[country[i]]
+        fresh = 0 < newest <= cut + SKEW_US and today - newest // MICROSECONDS_A_DAY <= max_age
+        country[i] = jurisdiction_of[country[i]] if fresh else 0
 
 
 @njit(cache=True, nogil=True)

@@ -42,6 +42,10 @@ class Layout:
         """Columns of these kinds, in order."""
         return tuple(column for column in self.columns if column.kind in kinds)
 
+    def is_limit(self, column: Column) -> bool:
+        """Whether a value narrows what its row allows, so that an unreadable one must not read as absent."""
+        return self.table == "consents" and column.field == "product"
+
     @property
     def encoded(self) -> tuple[Column, ...]:
         """Columns that `Tables` carries."""
@@ -136,6 +140,10 @@ MAX_REMEMBERED = 500
 MAX_VOCABULARIES = 8
 
 
+# A code that no vocabulary has: something was given and cannot be read.
+UNREADABLE = 255
+
+
 class Spellings(dict[Any, int]):
     """Code of every spelling, literal ones at once; another is normalised first and then remembered for a while."""
 
@@ -147,11 +155,25 @@ class Spellings(dict[Any, int]):
         self.vocabulary, self.others = vocabulary, 0
 
     def __missing__(self, text: str) -> int:
-        code = self.vocabulary.code(text)
+        code = self.read(text)
         if self.others < MAX_REMEMBERED:  # spellings come from outside: what is remembered must stay bounded
             self.others += 1
             self[text] = code
         return code
+
+    def read(self, text: str) -> int:
+        """Code of a spelling that was not met before."""
+        return self.vocabulary.code(text)
+
+
+class Limits(Spellings):
+    """Code of what a consent is limited to: a text that cannot be read is a limit nobody meets, not the lack of one."""
+
+    __slots__ = ()
+
+    def read(self, text: str) -> int:
+        """Code of a spelling, `UNREADABLE` where it has none and is not blank."""
+        return self.vocabulary.code(text) or (UNREADABLE if text.strip() else 0)
 
 
 class Presence(dict[Any, int]):
@@ -203,7 +225,7 @@ class Plan:
         others = [name for name in named if name not in first]
         return cls(
             layout=layout,
-            lookups=tuple(spellings[c.vocabulary or c.kind] for c in codes),
+            lookups=tuple(spellings["limit" if layout.is_limit(c) else c.vocabulary or c.kind] for c in codes),
             codes=_picking([place[c.field] for c in codes]),
             own=named[layout.own_time] if layout.own_time else -1,
             recorded_at=named.get("recorded_at", -1),
@@ -234,6 +256,7 @@ def plans(vocabularies: Vocabularies) -> dict[str, Plan]:
     found = _PLANS.get(id(vocabularies))
     if found is None:
         spellings: dict[str, dict[Any, int]] = {name: Spellings(one) for name, one in vocabularies.items()}
+        spellings["limit"] = Limits(vocabularies["product"])
         spellings |= {"yesno": {None: 0, False: 1, True: 2}, "present": Presence({None: 1})}
         found = (
             vocabularies,

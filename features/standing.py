@@ -1,9 +1,9 @@
 """Where a lead stands with us as of an instant: stops, open matters, and what we already sent.
 
 A stop that is on record stops, however old its feed; that there is none is only known from a table that was supplied
-and, for stops, from a feed that is fresh. What cannot be read counts for the stricter side: a stop without a readable
-reason is an opt-out, a touch without a readable intent is promotional, an open case of unreadable kind leaves every
-kind unknown.
+and, for stops, from a feed that is fresh. A stop is in force a little before it begins, for clocks differ. What cannot
+be read counts for the stricter side: a stop without a readable reason is an opt-out, a touch without a readable intent
+is promotional, an open case of unreadable kind leaves every kind unknown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from configs.vocabulary import Vocabulary
 from features.columns import exact, within
-from features.tables import MICROSECONDS_A_DAY, NO, UNKNOWN_INSTANT, YES, Known
+from features.tables import MICROSECONDS_A_DAY, NO, SKEW_US, UNKNOWN_INSTANT, YES, Known
 
 CHANNEL_STOPS = ("opt_out", "hard_bounce", "do_not_call", "no_contact")
 LEAD_STOPS = ("erased_or_restricted", "profiling_objection", "reduced_communication", "legal_hold")
@@ -76,7 +76,8 @@ def stops(known: Known, codes: StandingCodes, max_age_days: int) -> tuple[NDArra
     n = len(known.lead_ids)
     rows = known.suppressions
     complete = known.suppressions_complete_as_of
-    fresh = complete != UNKNOWN_INSTANT and known.as_of_us - complete <= max_age_days * MICROSECONDS_A_DAY
+    # A feed complete until some time in the future says nothing that can be believed.
+    fresh = complete != UNKNOWN_INSTANT and -SKEW_US <= known.as_of_us - complete <= max_age_days * MICROSECONDS_A_DAY
     absent = NO if rows and fresh else 0
     per_channel = np.full((len(CHANNEL_STOPS), n, codes.channels), absent, dtype=np.uint8)
     per_lead = np.full((len(LEAD_STOPS), n), absent, dtype=np.uint8)
@@ -91,9 +92,11 @@ def stops(known: Known, codes: StandingCodes, max_age_days: int) -> tuple[NDArra
         account,
         exact(rows, "channel", np.uint8, size),
         exact(rows, "reason", np.uint8, size),
+        exact(rows, "since_at", np.int64, size),
         exact(rows, "until_at", np.int64, size),
         codes.stop_of,
         known.as_of_us,
+        known.as_of_us + SKEW_US,
         of_accounts,
         per_channel,
         per_lead,
@@ -191,12 +194,12 @@ def touches(
 
 @njit(cache=True, nogil=True)
 def _stop(
-    lead: Any, account: Any, channel: Any, reason: Any, until: Any, stop_of: Any, cut: int,
+    lead: Any, account: Any, channel: Any, reason: Any, since: Any, until: Any, stop_of: Any, cut: int, begun: int,
     of_accounts: Any, per_channel: Any, per_lead: Any,
 ) -> None:  # fmt: skip
     rows, n, channels = per_channel.shape
     for i in range(len(lead)):
-        if until[i] != UNKNOWN_INSTANT and until[i] <= cut:
+        if since[i] > begun or (until[i] != UNKNOWN_INSTANT and until[i] <= cut):
             continue
         stop = stop_of[reason[i]]
         every = channel[i] == 0 or channel[i] > channels

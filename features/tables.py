@@ -31,6 +31,7 @@ from features.columns import (
 __all__ = [
     "MICROSECONDS_A_DAY",
     "NO",
+    "SKEW_US",
     "UNKNOWN_INSTANT",
     "YES",
     "Columns",
@@ -42,6 +43,8 @@ __all__ = [
 ]
 
 NO, YES = 1, 2
+# By how much clocks may differ: a stop that far ahead is in force, and nothing else is.
+SKEW_US = 5 * 60 * 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -94,6 +97,9 @@ class Known:
     Event rows of lead `i` are `event_words[event_starts[i]:event_starts[i + 1]]`: one word packs an event's age in
     days and its codes. `events` gives the same rows column by column, gathered when asked for.
     An empty mapping stays empty: the table was not supplied, so what it would say is unknown.
+
+    Suppressions and consents may be ahead by `SKEW_US`, and suppressions recorded by then may begin later: who reads
+    them decides what is in force (`features/standing.py`, `features/consent.py`).
     """
 
     as_of: datetime
@@ -123,7 +129,8 @@ class Known:
 def known_at(tables: Tables, as_of: datetime, *, threads: int | None = None) -> Known:
     """Drop everything recorded or happening after `as_of`; the only place that filters time.
 
-    INVARIANT: rows recorded after `as_of` change nothing, and neither does the order of rows.
+    INVARIANT: rows recorded after `as_of` change nothing, stops within the skew of clocks excepted, and neither does
+    the order of rows.
     """
     cut = microseconds(as_of)
     n = len(tables.lead_ids)
@@ -148,8 +155,8 @@ def known_at(tables: Tables, as_of: datetime, *, threads: int | None = None) -> 
         event_words=words,
         newest_event_at=newest,
         touches=_until(tables.touches, "sent_at", cut),
-        consents=_until(tables.consents, "captured_at", cut),
-        suppressions=_until(tables.suppressions, "since_at", cut),
+        consents=_until(tables.consents, "captured_at", cut + SKEW_US),
+        suppressions=_until(tables.suppressions, "recorded_at", cut + SKEW_US),
         cases=_closed_later_is_open(_until(tables.cases, "opened_at", cut), cut),
         memberships=_until(tables.memberships, "entered_at", cut),
         colleagues=tables.colleagues,

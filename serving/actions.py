@@ -57,6 +57,7 @@ class ActionPlan:
     replies: NDArray[np.bool_]
     bare_channels: NDArray[np.bool_]
     patient_codes: NDArray[np.bool_]
+    personal: NDArray[np.bool_]
 
     @classmethod
     def of(
@@ -99,6 +100,7 @@ class ActionPlan:
             replies=np.array([*(a.intent == "medical_information" for a in assets), False]),
             bare_channels=np.array([c in settings.without_asset_channels for c in channels]),
             patient_codes=np.array([v in ("patient", "caregiver") for v in ("unknown", *audience.values)]),
+            personal=np.array([c in settings.follow_up_channels for c in channels]),
         )
 
     def choose(
@@ -112,7 +114,7 @@ class ActionPlan:
         """The best permitted (asset, channel) of each lead, by preference; ties fall to the first asset and channel.
 
         `facts` gives the per-lead codes of off_label_open, adverse_event_open, meeting_booked, product_interest,
-        preferred_channel and audience.
+        preferred_channel and audience, and open_case as `serving/kernels.py` numbers it.
         """
         n = len(permitted)
         asset, channel = np.empty(n, dtype=np.int16), np.empty(n, dtype=np.int8)
@@ -127,12 +129,14 @@ class ActionPlan:
             self.overview,
             self.replies,
             self.bare_channels,
+            self.personal,
             primary,
             self.stage_of_band,
             band,
             facts["off_label_open"],
             facts["adverse_event_open"],
             facts["meeting_booked"],
+            facts["open_case"],
             no_score,
             self.patient_codes,
             facts["audience"],

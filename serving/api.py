@@ -226,7 +226,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        place = {"path": _safe(twice), "expected": "each key once in its object"}
+        place = {"path": safe_name(twice), "expected": "each key once in its object"}
         raise RequestRefused(422, "a key is given twice", [place])
     return found
 
@@ -246,12 +246,13 @@ def _mismatch(item: LeadRequest) -> str | None:
             for index, row in enumerate(rows):
                 if row.lead_id != lead_id:
                     return f"{section}[{index}].lead_id"
+    accounts = (item.lead.account_id, item.account.parent_account_id if item.account is not None else None)
     for index, row in enumerate(item.suppressions or ()):
         if row.lead_id is None and row.account_id is None:
             return f"suppressions[{index}].lead_id"
         if row.lead_id is not None and row.lead_id != lead_id:
             return f"suppressions[{index}].lead_id"
-        if row.account_id is not None and row.account_id != item.lead.account_id:
+        if row.account_id is not None and row.account_id not in accounts:
             return f"suppressions[{index}].account_id"
     for index, colleague in enumerate(item.colleagues or ()):
         if colleague.lead_id == lead_id:
@@ -270,7 +271,7 @@ def _assets(raw: list[Any] | None) -> tuple[Asset, ...] | None:
         except ValidationError as error:
             for found in error.errors(include_url=False, include_input=False, include_context=False):
                 place = ".".join(["$.assets", str(index), *(str(part) for part in found["loc"])])
-                errors.append({"path": _safe(place), "expected": _safe_words(found["type"])})
+                errors.append({"path": safe_name(place), "expected": _safe_words(found["type"])})
     if len({asset.asset_id for asset in assets}) != len(assets):
         errors.append({"path": "$.assets", "expected": "each asset_id once"})
     if errors:
@@ -283,7 +284,7 @@ def _placed(error: msgspec.ValidationError, root: str = "$") -> dict[str, str]:
     what, path = (found["what"], found["path"] or "$") if found else ("a readable value", "$")
     unknown = _UNKNOWN_FIELD.match(what)
     if unknown:
-        path, what = f"{path}.{_safe(unknown['name'])}", "no such field"
+        path, what = f"{path}.{safe_name(unknown['name'])}", "no such field"
     return {"path": root + path[1:] if path.startswith("$") else root, "expected": what}
 
 
@@ -296,7 +297,8 @@ def _rejection(index: int, item: Any, reason: str, *, path: str, expected: str) 
     return Rejection(index=index, reason=reason, path=path, expected=expected, lead_id=lead_id if known else None)
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
+    """A name of the request where it can hold no personal value, else a word for it."""
     return name if _SAFE_NAME.fullmatch(name) else "(unnamed)"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,8 +22,10 @@ from serving.api import Envelope, LeadRequest, Rejection, RequestRefused, ScoreR
 from serving.asgi import App, Receive, Scope, Send, answer, respond, whole_body
 
 log = logging.getLogger("leadwell.serving")
+CHECKPOINT_SECONDS = 60.0
 TITLES = {
     400: "Bad Request",
+    408: "Request Timeout",
     413: "Content Too Large",
     422: "Unprocessable Content",
     500: "Internal Server Error",
@@ -71,27 +74,43 @@ class Journal:
     """Group commit: whoever asks while a write is under way shares the next one.
 
     A log whose write failed is never used again: what waited for it fails, and the next group opens a new one.
+
+    INVARIANT: every file has a checkpoint before its first record, so that none can vanish unseen.
     """
 
-    def __init__(self, open_log: Callable[[], AuditSink], *, checkpoint_every: int) -> None:
-        self._open, self._every = open_log, checkpoint_every
-        self._log: AuditSink | None = open_log()
-        self._since = 0
+    def __init__(
+        self,
+        open_log: Callable[[], AuditSink],
+        *,
+        checkpoint_every: int,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._open, self._every, self._elapsed = open_log, checkpoint_every, elapsed
+        self._since, self._noted_at = 0, 0.0
+        self._log: AuditSink | None = self._opened()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
         self._waiting: list[_Waiting] = []
         self._busy = False
 
     def durably(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Append and commit; raises AuditBroken."""
-        log, self._log = self._log or self._open(), None
+        log, self._log = self._log or self._opened(), None
         for record in records:
             log.append(record)
         log.commit()
         self._since += len(records)
-        if self._since >= self._every:
-            log.checkpoint()
-            self._since = 0
+        if self._since >= self._every or self._elapsed() - self._noted_at >= CHECKPOINT_SECONDS:
+            self._note(log)
         self._log = log
+
+    def _opened(self) -> AuditSink:
+        log = self._open()
+        self._note(log)
+        return log
+
+    def _note(self, log: AuditSink) -> None:
+        log.checkpoint()
+        self._since, self._noted_at = 0, self._elapsed()
 
     def close(self) -> None:
         """Finish what is being written, note the head of the chain, and close; nothing is taken after this."""

@@ -15,7 +15,7 @@ from policy.rulings import EFFECT_ORDER, ERROR_BIT
 from serving.actions import NO_ACTION
 from serving.decide import Decisions
 from serving.kernels import QUEUE_KEYS
-from serving.render import LOG_ODDS_DIGITS, PROBABILITY_DIGITS, instant_of
+from serving.render import LOG_ODDS_DIGITS, PROBABILITY_DIGITS, instant, instant_of
 
 SUMMARY = ("segment", "band", "channel", "permitted", "rule", "reason", "leads")
 
@@ -28,6 +28,7 @@ def decision_table(decisions: Decisions) -> pa.Table:
     n = len(decisions)
     columns: dict[str, Any] = {
         "lead_id": pa.array(decisions.known.lead_ids, pa.string()),
+        "as_of": pa.repeat(pa.scalar(instant(decisions.as_of), pa.string()), n),
         "probability": _number(scores.probability, hidden, PROBABILITY_DIGITS),
         "lower": _number(scores.lower, hidden, PROBABILITY_DIGITS),
         "upper": _number(scores.upper, hidden, PROBABILITY_DIGITS),
@@ -50,6 +51,7 @@ def decision_table(decisions: Decisions) -> pa.Table:
         ("segment_map", decider.segment_map.hash),
         ("policy", decisions.book.hash),
         ("feature_set", decider.spec.version),
+        ("assets", decider.assets_version),
     ):
         columns[f"version_{name}"] = pa.DictionaryArray.from_arrays(np.zeros(n, dtype=np.int8), pa.array([value]))
     return pa.table(columns)
@@ -57,10 +59,10 @@ def decision_table(decisions: Decisions) -> pa.Table:
 
 def crm_table(decisions: pa.Table) -> pa.Table:
     """What a CRM imports: one flat row a lead, text and numbers only."""
-    flat = ["lead_id", "band", "probability", "fit_grade", "primary_segment", "action", "action_channel", "asset_id"]
-    columns: dict[str, Any] = {name: decisions[name] for name in (*flat, "expires_at", "queue")}
+    flat = ["lead_id", "as_of", "band", "probability", "fit_grade", "primary_segment", "action", "action_channel"]
+    columns: dict[str, Any] = {name: decisions[name] for name in (*flat, "asset_id", "expires_at", "queue")}
     for name in decisions.column_names:
-        if name.endswith("_permitted"):
+        if name.endswith(("_permitted", "_valid_until")):
             columns[name] = decisions[name]
         elif name.endswith("_reasons"):
             columns[name] = pc.binary_join(decisions[name], "; ")
@@ -163,6 +165,7 @@ def _channel(decisions: Decisions, c: int) -> dict[str, Any]:
     assets = pa.array(decisions.facts.assets)
     return {
         "permitted": pa.array(permitted),
+        "valid_until": _instants(decisions.permits_end[:, c], ~permitted),
         "effect": pa.array(np.where(permitted, "permit", effect.to_numpy(zero_copy_only=False)).tolist()),
         "rules": pa.array(rules, pa.list_(pa.string())).take(at),
         "reasons": pa.array(reasons, pa.list_(pa.string())).take(at),
@@ -233,16 +236,12 @@ def _action(decisions: Decisions) -> dict[str, Any]:
         for key in zip(chosen.queue.tolist(), words.tolist(), strict=True)
     ]
     asset_ids = pa.array([asset.asset_id if asset else None for asset in assets], pa.string())
-    ends, place = np.unique(
-        decisions.permits_end[np.arange(len(none)), np.where(none, 0, chosen.channel)], return_inverse=True
-    )
+    ends = decisions.permits_end[np.arange(len(none)), np.where(none, 0, chosen.channel)]
     return {
         "action": pa.array([*verbs, "none", "owner_follow_up"]).take(pa.array(code)),
         "action_channel": pa.array(decisions.book.channels).take(pa.array(chosen.channel, mask=none)),
         "asset_id": asset_ids.take(pa.array(chosen.asset, mask=none)),
-        "expires_at": pa.array([instant_of(end) for end in ends.tolist()], pa.string()).take(
-            pa.array(place.reshape(-1), mask=none)
-        ),
+        "expires_at": _instants(ends, none),
         "queue": pa.array(queues, pa.string()),
         "newest_event_at": pa.array(
             decisions.known.newest_event_at,
@@ -250,6 +249,13 @@ def _action(decisions: Decisions) -> dict[str, Any]:
             mask=decisions.known.newest_event_at == UNKNOWN_INSTANT,
         ),
     }
+
+
+def _instants(micros: NDArray[np.int64], hidden: NDArray[np.bool_]) -> pa.Array:
+    """Instants as an answer writes them; leads share few, so each is written once."""
+    seen, place = np.unique(micros, return_inverse=True)
+    words = pa.array([instant_of(one) for one in seen.tolist()], pa.string())
+    return words.take(pa.array(place.reshape(-1), mask=hidden))
 
 
 def _offsets(lengths: NDArray[Any]) -> pa.Array:

@@ -5,6 +5,7 @@ What is decided here is columnar and unrounded; words and rounding come later, i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -16,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.content import Asset
+from configs.errors import BundleRefused
 from configs.settings import Settings
 from features.evaluate import Domain
 from features.facts import FactBuilder, Facts, facts_of, with_memberships
 from features.inventory import Inventory
 from features.pipeline import Features, FeatureSpec, features_of, signals_of
-from features.tables import Known, Tables, known_at
+from features.standing import CASES, CHANNEL_STOPS, cases
+from features.tables import YES, Known, Tables, known_at
 from models.bundle import read_bundle
 from models.scorecard import Points, Scorecard
 from models.scores import SEGMENT_FEATURE, Readiness, Scores
@@ -29,7 +32,7 @@ from models.segment_map import Memberships, SegmentMap
 from policy.book import Book
 from policy.rulings import Rulings, rule
 from serving.actions import ActionPlan, Chosen
-from serving.kernels import by_channel
+from serving.kernels import COMPLAINT_OPEN, REVIEW_OPEN, by_channel
 from serving.reasons import Reasons
 from serving.validity import permits_end
 
@@ -105,6 +108,7 @@ class Decider:
     inventory: Inventory
     assets: tuple[Asset, ...]
     plan: ActionPlan
+    requested: bool = False
     books: dict[date, Book] = field(default_factory=dict)
     reasons: Reasons = field(default_factory=Reasons)
 
@@ -150,10 +154,11 @@ class Decider:
             plan=ActionPlan.of(settings.actions, segment_map.definitions, settings.assets, settings.vocabularies),
         )
 
-    def with_assets(self, assets: Sequence[Asset]) -> Decider:
-        """The same decider over another inventory."""
+    def with_assets(self, assets: Sequence[Asset], *, requested: bool = False) -> Decider:
+        """The same decider over another inventory, `requested` where it came with a request."""
         return replace(
             self,
+            requested=requested,
             inventory=Inventory.of(tuple(assets), self.settings.vocabularies),
             assets=tuple(assets),
             plan=ActionPlan.of(
@@ -167,9 +172,62 @@ class Decider:
         return np.array([GROUPS.index(group) for group in self.readiness.groups])
 
     @cached_property
+    def lead_stops(self) -> NDArray[np.bool_]:
+        """For each code of a suppression's reason whether it concerns the lead as a whole, not a channel."""
+        return self.builder.standing.stop_of >= len(CHANNEL_STOPS)
+
+    @cached_property
     def asset_ids(self) -> tuple[str, ...]:
         """Ids of the inventory, in the order of the facts."""
         return tuple(asset.asset_id for asset in self.assets)
+
+    @cached_property
+    def assets_version(self) -> str:
+        """SHA-256 of the inventory, marked where it is not this service's own."""
+        digest = hashlib.sha256("\n".join(asset.model_dump_json() for asset in self.assets).encode()).hexdigest()
+        return f"request:{digest}" if self.requested else digest
+
+    def versions(self, book: Book) -> dict[str, str]:
+        """What a decision rests on: the bundle, the segment map, the policy of the day, the feature set, the assets."""
+        return {
+            "bundle": self.bundle_id,
+            "segments": self.segment_map.hash,
+            "policy": book.hash,
+            "features": self.spec.version,
+            "assets": self.assets_version,
+        }
+
+    @cached_property
+    def attributes(self) -> Mapping[str, bool]:
+        """The custom columns that the bundle learned from, and whether each holds categories; else numbers."""
+        return {f.field: f.categorical for f in self.spec.features if f.source == "attribute"}
+
+    def refuse_unfit(self, tables: Tables) -> None:
+        """Raise BundleRefused where the tables hold nothing of what the bundle learned from."""
+        if not len(tables.lead_ids):
+            return
+        learned = sorted(self.attributes)
+        if learned and tables.attributes.keys().isdisjoint(learned):
+            shown = ", ".join(learned[:5]) + (", ..." if len(learned) > 5 else "")
+            raise BundleRefused(
+                f"the bundle does not fit this input: it learned from the columns {shown}, and the input has none of "
+                "them; name the source whose export it was trained on, or use a bundle trained on event tables"
+            )
+        needs_events = any(f.source in ("measure", "decay", "roll_up") for f in self.spec.features)
+        if needs_events and not learned and not tables.events and (tables.attributes or not self._tells(tables)):
+            raise BundleRefused(
+                "the bundle does not fit this input: it learned from event tables, and the input has no events; give "
+                "the events, or use a bundle trained on this export"
+            )
+
+    def _tells(self, tables: Tables) -> bool:
+        """Whether anything is known of any lead or account that the bundle looks at."""
+        for feature in self.spec.features:
+            if feature.source in ("lead", "account"):
+                column = (tables.leads if feature.source == "lead" else tables.accounts).get(feature.field)
+                if column is not None and bool(np.any(column > 0)):
+                    return True
+        return False
 
     def book(self, on: date) -> Book:
         """The rule book in force on a day; the last days' books are kept."""
@@ -195,7 +253,8 @@ class Decider:
         facts = with_memberships(facts, self.inventory, members.member, members.segment_ids)
         scores = self.readiness.predict(features.matrix, members.primary)
         book = self.book(as_of.astimezone(UTC).date())
-        rulings, chosen, ruled = self._ruled(book, facts, members.primary, scores.band, replay)
+        open_cases = _open_cases(known, facts, self.builder)
+        rulings, chosen, ruled = self._ruled(book, facts, open_cases, members.primary, scores.band, replay)
         return Decisions(
             decider=self,
             book=book,
@@ -211,12 +270,23 @@ class Decider:
             chosen=chosen,
             ruled=ruled,
             permits_end=permits_end(
-                known, len(book.channels), self.settings.actions.valid_hours, self.builder.feed_max_age_days
+                known,
+                len(book.channels),
+                self.settings.actions.valid_hours,
+                self.builder.feed_max_age_days,
+                suppressions=tables.suppressions,
+                lead_stops=self.lead_stops,
             ),
         )
 
     def _ruled(
-        self, book: Book, facts: Facts, primary: NDArray[np.int32], band: NDArray[np.uint8], replay: bool
+        self,
+        book: Book,
+        facts: Facts,
+        open_cases: NDArray[np.uint8],
+        primary: NDArray[np.int32],
+        band: NDArray[np.uint8],
+        replay: bool,
     ) -> tuple[ChannelRulings, Chosen, Rulings | None]:
         """Rule and choose, a bounded number of leads at a time: lead by asset by channel is the widest thing here."""
         parts: list[tuple[ChannelRulings, Chosen]] = []
@@ -225,6 +295,7 @@ class Decider:
             part = facts if stop - start == facts.n else rows_of(facts, start, stop)
             ruled = rule(book, part)
             lead_facts = {name: _per_lead(part, name) for name in _ACTION_FACTS}
+            lead_facts["open_case"] = open_cases[start:stop]
             shown = _by_channel(ruled, self.plan.replies, lead_facts["off_label_open"], replay)
             chosen = self.plan.choose(shown.passes, primary[start:stop], band[start:stop], shown.no_score, lead_facts)
             parts.append((shown, chosen))
@@ -259,6 +330,17 @@ def rows_of(facts: Facts, start: int, stop: int) -> Facts:
         name: column[start:stop] if column.shape[0] == facts.n else column for name, column in facts.columns.items()
     }
     return Facts(stop - start, facts.assets, columns)
+
+
+def _open_cases(known: Known, facts: Facts, builder: FactBuilder) -> NDArray[np.uint8]:
+    """For each lead whether a complaint is open, only something to review is, or neither is known of."""
+    matters = _per_lead(facts, "open_case") == YES
+    found = np.zeros(facts.n, dtype=np.uint8)
+    if matters.any():
+        # The fact is of a complaint or a legal hold: which one, only the cases tell.
+        complaint = cases(known, builder.standing)[0][CASES.index("open_case")] == YES
+        found[matters] = np.where(complaint[matters], COMPLAINT_OPEN, REVIEW_OPEN)
+    return found
 
 
 def _per_lead(facts: Facts, name: str) -> NDArray[Any]:

@@ -77,6 +77,7 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
 
     INVARIANT: whenever the process dies, `out` is the complete old result or the complete new one.
     """
+    _restore(out)
     if out.exists() and not out.is_dir():
         raise InputInvalid(str(out), "expected a folder for the result")
     if out.exists() and any(out.iterdir()) and not (out / "manifest.json").exists():
@@ -103,12 +104,28 @@ def _exchange(fresh: Path, out: Path) -> None:
     if swap and swap(_AT_FDCWD, os.fsencode(fresh), _AT_FDCWD, os.fsencode(out), _EXCHANGE) == 0:
         return
     # No atomic exchange on this file system: the old result steps aside, complete, before the new one takes its name.
-    aside = out.with_name(f".{out.name}.previous")
-    if aside.exists():
-        shutil.rmtree(aside)
+    aside = _aside(out)
     out.rename(aside)
     fresh.rename(out)
     shutil.rmtree(aside)
+
+
+def _restore(out: Path) -> None:
+    """Give `out` back what stepped aside, if a run was killed before the new result took its name."""
+    aside = _aside(out)
+    if not aside.is_dir():
+        return
+    if (out / "manifest.json").exists():
+        shutil.rmtree(aside)
+        return
+    if out.is_dir() and not any(out.iterdir()):
+        out.rmdir()
+    if not out.exists():
+        aside.rename(out)
+
+
+def _aside(out: Path) -> Path:
+    return out.with_name(f".{out.name}.previous")
 
 
 def _sync_tree(folder: Path) -> None:

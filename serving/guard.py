@@ -21,6 +21,7 @@ from serving.asgi import App, Message, Receive, Scope, Send, answer
 
 log = logging.getLogger("leadwell.serving")
 LINES_WAIT_SECONDS, MOST_LINES = 0.2, 500
+BODY_SECONDS = 2.0
 OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/healthz"})
 KNOWN_PATHS = OPEN_PATHS | {"/metrics", "/v1/score", "/v1/openapi.json"}
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -105,10 +106,10 @@ class TogetherHandler(logging.StreamHandler[TextIO]):
 
 
 class Guard:
-    """Wraps an ASGI app; what it lets through carries a key, a bounded body and JSON."""
+    """Wraps an ASGI app; what it lets through carries a key, a bounded body that came in time, and JSON."""
 
-    def __init__(self, app: App, *, keys: Keys, max_body: int) -> None:
-        self.app, self.keys, self.max_body = app, keys, max_body
+    def __init__(self, app: App, *, keys: Keys, max_body: int, body_seconds: float = BODY_SECONDS) -> None:
+        self.app, self.keys, self.max_body, self.body_seconds = app, keys, max_body, body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
@@ -156,26 +157,39 @@ class Guard:
         if not declared.isdigit() or int(declared) > self.max_body:
             await self._too_large(send)
             return
+        try:
+            # A body sent byte by byte must not hold a place among the requests that may run at once.
+            async with asyncio.timeout(self.body_seconds):
+                body = await self._body(receive)
+        except TimeoutError:
+            await answer(send, 408, "Request Timeout", f"expected the whole body within {self.body_seconds:g} seconds")
+            return
+        if body is None:
+            await self._too_large(send)
+        elif body is not _GONE:
+            await self.app(scope, _replayed(body, receive), send)
+
+    async def _body(self, receive: Receive) -> bytes | None:
+        """The whole body; None where it is too large, `_GONE` where nobody waits for an answer any more."""
         chunks: list[bytes] = []
         size = 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return
+                return _GONE
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > self.max_body:
-                await self._too_large(send)
-                return
+                return None
             chunks.append(chunk)
             if not message.get("more_body", False):
-                break
-        await self.app(scope, _replayed(b"".join(chunks), receive), send)
+                return b"".join(chunks)
 
     async def _too_large(self, send: Send) -> None:
         await answer(send, 413, "Content Too Large", f"expected at most {self.max_body} bytes")
 
 
+_GONE = bytes(bytearray(b"gone"))
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 

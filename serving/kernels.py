@@ -5,11 +5,14 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from features.tables import YES
+from features.tables import UNKNOWN_INSTANT, YES
 
 ONE = np.uint64(1)
-QUEUE_KEYS = ("none", "no_score", "adverse_event", "off_label", "meeting", "patient", "hot", "warm")
-_NO_SCORE, _ADVERSE_EVENT, _OFF_LABEL, _MEETING, _PATIENT, _HOT, _WARM = range(1, 8)
+QUEUE_KEYS = (
+    "none", "no_score", "adverse_event", "off_label", "meeting", "patient", "hot", "warm", "complaint", "review"
+)  # fmt: skip
+_NO_SCORE, _ADVERSE_EVENT, _OFF_LABEL, _MEETING, _PATIENT, _HOT, _WARM, _COMPLAINT, _REVIEW = range(1, 10)
+COMPLAINT_OPEN, REVIEW_OPEN = 1, 2
 _WARM_BAND, _HOT_BAND = 3, 4
 
 
@@ -65,13 +68,14 @@ def earliest_expiry(lead, channel, expires, now, ends):  # type: ignore[no-untyp
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
 def best_pairs(  # type: ignore[no-untyped-def]
-    permitted, suits, worth, ranks, asset_product, segment_product, overview, replies, bare, primary, stage_of_band,
-    band, asked, adverse, meeting, no_score, patients, audience, product, preferred, weights, asset, channel, stage,
-    queue,
+    permitted, suits, worth, ranks, asset_product, segment_product, overview, replies, bare, personal, primary,
+    stage_of_band, band, asked, adverse, meeting, open_case, no_score, patients, audience, product, preferred, weights,
+    asset, channel, stage, queue,
 ):  # fmt: skip
     """Per lead the permitted pair of highest preference, its stage and its queue.
 
-    Ties fall to the first asset, then the first channel.
+    Ties fall to the first asset, then the first channel. A hot or warm lead that somebody may contact in person (a
+    channel of `personal`) goes to its queue even where no content suits.
     """
     n, assets, channels = permitted.shape
     for i in range(n):
@@ -80,7 +84,7 @@ def best_pairs(  # type: ignore[no-untyped-def]
         s, g = primary[i], stage_of_band[band[i]]
         stage[i] = g
         asks, meets, hurt = asked[i] == YES, meeting[i] == YES, adverse[i] == YES
-        queue[i] = _queue_before_action(asks, meets, hurt, no_score[i])
+        queue[i] = _queue_before_action(asks, meets, hurt, open_case[i], no_score[i])
         # INVARIANT: a forbidden (asset, channel) is never chosen, and an open case with a person ends automation.
         if hurt or no_score[i] or (meets and not asks):
             continue
@@ -102,7 +106,7 @@ def best_pairs(  # type: ignore[no-untyped-def]
                 if score > best:
                     best = score
                     asset[i], channel[i] = a, c
-        if asset[i] >= 0 and queue[i] == 0:
+        if queue[i] == 0 and (asset[i] >= 0 or (band[i] >= _WARM_BAND and _reachable(permitted, i, personal))):
             if patients[audience[i]]:
                 queue[i] = _PATIENT
             elif band[i] == _HOT_BAND:
@@ -112,7 +116,7 @@ def best_pairs(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _queue_before_action(asks, meets, hurt, no_score):  # type: ignore[no-untyped-def]
+def _queue_before_action(asks, meets, hurt, open_case, no_score):  # type: ignore[no-untyped-def]
     """The strongest claim on a lead that needs no action: the index in QUEUE_KEYS, 0 where there is none."""
     if no_score:
         return _NO_SCORE
@@ -120,9 +124,54 @@ def _queue_before_action(asks, meets, hurt, no_score):  # type: ignore[no-untype
         return _ADVERSE_EVENT
     if asks:
         return _OFF_LABEL
+    if open_case == COMPLAINT_OPEN:
+        return _COMPLAINT
     if meets:
         return _MEETING
+    if open_case == REVIEW_OPEN:
+        return _REVIEW
     return 0
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _reachable(permitted, lead, personal):  # type: ignore[no-untyped-def]
+    """Whether a lead may be contacted on one of these channels with anything at all."""
+    for a in range(permitted.shape[1]):
+        for c in range(permitted.shape[2]):
+            if personal[c] and permitted[lead, a, c]:
+                return True
+    return False
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
+def earliest_stop(  # type: ignore[no-untyped-def]
+    lead, account, channel, reason, since, recorded, until, lead_stops, account_of, parent_of, now, ends
+):  # fmt: skip
+    """Lower the end of each lead and channel to the first stop that is on record by now and begins later.
+
+    A stop of an account holds for its leads and those of its sites. Channel 0, or a reason that concerns the lead as a
+    whole, is every channel.
+    """
+    n, channels = ends.shape
+    of_accounts = np.full((len(parent_of), channels), np.iinfo(np.int64).max)
+    for i in range(len(since)):
+        if since[i] <= now or recorded[i] > now or (until[i] != UNKNOWN_INSTANT and until[i] <= since[i]):
+            continue
+        every = channel[i] == 0 or channel[i] > channels or lead_stops[reason[i]]
+        first, last = (0, channels) if every else (channel[i] - 1, channel[i])
+        for c in range(first, last):
+            if 0 <= lead[i] < n:
+                ends[lead[i], c] = min(ends[lead[i], c], since[i])
+            elif 0 <= account[i] < len(of_accounts):
+                of_accounts[account[i], c] = min(of_accounts[account[i], c], since[i])
+    for row in range(n):
+        own = account_of[row]
+        for _ in range(2):
+            if own < 0 or own >= len(of_accounts):
+                break
+            for c in range(channels):
+                ends[row, c] = min(ends[row, c], of_accounts[own, c])
+            own = parent_of[own]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]

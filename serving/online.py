@@ -8,7 +8,7 @@ change the answer for another.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from features.intake.titles import Titles
 from features.records import Lead
 from features.tables import Tables
 from policy.audit import pseudonym
-from serving.api import SECTIONS, LeadRequest, Rejection, ScoreRequest
+from serving.api import SECTIONS, LeadRequest, Rejection, ScoreRequest, safe_name
 from serving.decide import Decider, Decisions
 from serving.render import audit_record, render
 
@@ -40,17 +40,19 @@ class OnlineAnswerer:
         INVARIANT: an `as_of` before the server's clock is a replay, and a replay grants no permit.
         """
         as_of = request.as_of or now
-        decider = self.decider if request.assets is None else self.decider.with_assets(request.assets)
+        decider = self.decider if request.assets is None else self.decider.with_assets(request.assets, requested=True)
         found: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
         rejections: list[Rejection] = []
 
         def decide(positions: Sequence[int]) -> None:
             items = [request.leads[position] for position in positions]
             try:
-                tables = tables_of(items, decider.settings.vocabularies, decider.asset_ids, self.titles)
+                tables = tables_of(
+                    items, decider.settings.vocabularies, decider.asset_ids, self.titles, decider.attributes
+                )
             except InputInvalid as invalid:
                 if len(positions) == 1:
-                    rejections.append(_rejection(request.places[positions[0]], items[0], invalid))
+                    rejections.append(_rejection(request.places[positions[0]], items[0], invalid, decider.attributes))
                     return
                 for position in positions:
                     decide([position])
@@ -117,9 +119,13 @@ def grouped(leads: Sequence[LeadRequest]) -> list[list[int]]:
 
 
 def tables_of(
-    items: Sequence[LeadRequest], vocabularies: Vocabularies, asset_ids: Sequence[str], titles: Titles
+    items: Sequence[LeadRequest],
+    vocabularies: Vocabularies,
+    asset_ids: Sequence[str],
+    titles: Titles,
+    attributes: Mapping[str, bool] | None = None,
 ) -> Tables:
-    """Encode leads of one group; raises InputInvalid."""
+    """Encode leads of one group; raises InputInvalid, also for an attribute that `attributes` does not declare."""
     first = items[0]
 
     def joined(section: str) -> list[Any] | None:
@@ -146,17 +152,22 @@ def tables_of(
         suppressions_complete_as_of=first.suppressions_complete_as_of,
         colleague_of=[row for row, item in enumerate(items) for _ in item.colleagues or ()],
         titles=titles,
+        attributes=attributes,
     )
     # No summaries means that colleagues are unknown; None would mean that these leads are everybody there is.
     return tables if tables.colleagues is not None else replace(tables, colleagues={})
 
 
-def _rejection(place: int, item: LeadRequest, invalid: InputInvalid) -> Rejection:
+def _rejection(place: int, item: LeadRequest, invalid: InputInvalid, declared: Mapping[str, bool]) -> Rejection:
+    named = invalid.field
+    if named and invalid.file == "lead.attributes" and named not in declared:
+        # Names that the request made up may hold anything.
+        named = safe_name(named)
     path = f"$.leads[{place}].{invalid.file}" + (f"[{invalid.row}]" if invalid.row is not None else "")
     return Rejection(
         index=place,
         reason="INVALID",
-        path=path + (f".{invalid.field}" if invalid.field else ""),
+        path=path + (f".{named}" if named else ""),
         expected=invalid.expected,
         lead_id=item.lead.lead_id,
     )

@@ -49,14 +49,8 @@ def render(decisions: Decisions, row: int) -> dict[str, Any]:
 
 
 def versions(decisions: Decisions) -> dict[str, str]:
-    """What an answer rests on: the bundle, the segment map, the policy of the day, the feature set."""
-    decider = decisions.decider
-    return {
-        "bundle": decider.bundle_id,
-        "segments": decider.segment_map.hash,
-        "policy": decisions.book.hash,
-        "features": decider.spec.version,
-    }
+    """What an answer rests on."""
+    return decisions.decider.versions(decisions.book)
 
 
 @lru_cache(maxsize=256)
@@ -211,13 +205,19 @@ def _action(decisions: Decisions, row: int, band: str, channels: dict[str, Any])
     asset_row, channel_row = int(chosen.asset[row]), int(chosen.channel[row])
     if asset_row == NO_ACTION:
         key = QUEUE_KEYS[int(chosen.queue[row])]
-        action = "owner_follow_up" if key == "meeting" else "none"
+        if key in _ENDS_AUTOMATION:
+            because = [_QUEUE_FACTS[key]]
+        elif any(answer["permitted"] for answer in channels.values()):
+            segment, _, stage = _chosen_for(decisions, row, band)
+            because = [["suitable_content", "known", "none"], segment, stage]
+        else:
+            because = _missing(channels)
         return {
-            "action": action,
+            "action": "owner_follow_up" if key == "meeting" else "none",
             "channel": None,
             "asset_id": None,
             "expires_at": None,
-            "because": _missing(channels) if action == "none" else [["meeting_booked", "known", "yes"]],
+            "because": because,
         }
     asset: Asset | None = decider.assets[asset_row] if asset_row < len(decider.assets) else None
     channel = decisions.book.channels[channel_row]
@@ -226,12 +226,17 @@ def _action(decisions: Decisions, row: int, band: str, channels: dict[str, Any])
         "channel": channel,
         "asset_id": asset.asset_id if asset else None,
         "expires_at": instant_of(decisions.permits_end.item(row, channel_row)),
-        "because": [
-            ["segment", "known", decisions.members.segment_ids[int(decisions.members.primary[row])]],
-            ["band", "unknown" if band == "unknown" else "known", band],
-            ["stage", "known", decider.settings.actions.stages[int(chosen.stage[row])]],
-        ],
+        "because": _chosen_for(decisions, row, band),
     }
+
+
+def _chosen_for(decisions: Decisions, row: int, band: str) -> list[list[Any]]:
+    """What content has to suit: the primary segment, the band, the stage."""
+    return [
+        ["segment", "known", decisions.members.segment_ids[int(decisions.members.primary[row])]],
+        ["band", "unknown" if band == "unknown" else "known", band],
+        ["stage", "known", decisions.decider.settings.actions.stages[int(decisions.chosen.stage[row])]],
+    ]
 
 
 def _missing(channels: dict[str, Any]) -> list[list[Any]]:
@@ -259,8 +264,12 @@ _QUEUE_FACTS: dict[str, list[Any]] = {
     "adverse_event": ["adverse_event_open", "known", "yes"],
     "off_label": ["off_label_open", "known", "yes"],
     "meeting": ["meeting_booked", "known", "yes"],
+    "complaint": ["complaint_open", "known", "yes"],
+    "review": ["legal_hold", "known", "yes"],
     "patient": ["audience", "known", "patient or caregiver"],
 }
+# A matter that a person takes over whatever is permitted.
+_ENDS_AUTOMATION = frozenset({"meeting"})
 
 
 def _freshness(decisions: Decisions, row: int) -> dict[str, Any]:

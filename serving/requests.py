@@ -39,9 +39,11 @@ def request_of(files: Mapping[str, Path], lead_id: str, settings: Settings, as_o
         above = lead.get("account_id")
         for section in ("account", "parent_account"):
             found = _latest(rows.where("accounts", "account_id", [above]), as_of) if above else None
+            if above:
+                # A stop may name an account that no row describes.
+                accounts.append(str(above))
             if found is not None:
                 item[section] = _clean(found, "accounts")
-                accounts.append(str(above))
             above = found.get("parent_account_id") if found else None
         for section in SECTIONS:
             if section in files:
@@ -71,7 +73,11 @@ class _Rows:
         if not pattern.endswith(".parquet"):
             raise InputInvalid(str(path), "expected Parquet to make a request from")
         query = f'SELECT * FROM read_parquet(?) WHERE "{key}" IN (SELECT unnest(?))'
-        found: list[Row] = self.con.sql(query, params=[pattern, values]).to_arrow_table().to_pylist()
+        try:
+            found: list[Row] = self.con.sql(query, params=[pattern, values]).to_arrow_table().to_pylist()
+        except duckdb.Error:
+            # What DuckDB says may quote the content, so only the file is named.
+            raise InputInvalid(str(path), "expected readable Parquet with this column", field=key) from None
         return found
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing import get_context
@@ -176,14 +178,28 @@ def _decided(
     # Spawned, never forked: LightGBM and DuckDB have threads, and a forked child of theirs can hang.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(job,)) as pool:
         running: set[Future[PartResult]] = set()
-        for index, tables in parts:
-            running.add(pool.submit(_in_child, tables, job.as_of, job.replay, folder, index))
-            if len(running) > workers:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-        for future in running:
-            yield future.result()
+        try:
+            for index, tables in parts:
+                with _without_interrupts():
+                    running.add(pool.submit(_in_child, tables, job.as_of, job.replay, folder, index))
+                if len(running) > workers:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        yield future.result()
+            for future in running:
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl+C waits until the block ends; a process started in it never sees one: the run's own process stops it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _CHILD: dict[str, Decider] = {}
@@ -207,7 +223,8 @@ def write_part(
     *,
     threads: int | None = None,
 ) -> PartResult:
-    """Decide one partition and write its rows."""
+    """Decide one partition and write its rows; raises BundleRefused where it holds nothing the bundle learned from."""
+    decider.refuse_unfit(tables)
     decisions = decider.decide(tables, as_of, replay=replay, threads=threads)
     table = decision_table(decisions)
     pq.write_table(table, folder / "decisions" / f"part-{index:05d}.parquet", compression="zstd")
@@ -226,6 +243,8 @@ def leaves_of(decisions: Decisions) -> bytes:
     """One SHA-256 for each lead over what was decided about it; these are the leaves of the run's Merkle tree."""
     rulings, scores, chosen = decisions.rulings, decisions.scores, decisions.chosen
     n = len(decisions)
+    if n == 0:
+        return b""
     packed = np.concatenate(
         [
             np.ascontiguousarray(part).reshape(n, -1).view(np.uint8).reshape(n, -1)
@@ -289,10 +308,7 @@ def _finish(
     run = {
         "as_of": job.as_of.astimezone(UTC).isoformat(),
         "replay": job.replay,
-        "bundle": decider.bundle_id,
-        "segments": decider.segment_map.hash,
-        "policy": book.hash,
-        "features": decider.spec.version,
+        **decider.versions(book),
         "leads": leads,
         "merkle_root": root,
     }

@@ -227,6 +227,17 @@ def test_a_lead_of_which_nothing_is_known_may_not_be_contacted_and_learns_what_i
     assert {"opt_out", "jurisdiction"} <= missing
 
 
+def test_a_lead_without_any_date_has_no_age_and_the_answer_names_the_fact(world: World) -> None:
+    place = next(row for row, answer in enumerate(world.rendered) if answer["channels"]["email"]["permitted"])
+    dates = ("recorded_at", "verified_at", "created_at")
+    lead = {name: value for name, value in world.items[place]["lead"].items() if name not in dates}
+    (answer,) = world.ask([{**world.items[place], "lead": lead}])
+    assert not permitted(answer)
+    assert "jurisdiction" in {fact for fact, state, *_ in answer["next_best_action"]["because"] if state == "unknown"}
+    (answer,) = world.ask([{**world.items[place], "lead": {**lead, "created_at": AS_OF - timedelta(days=9)}}])
+    assert permitted(answer)
+
+
 def test_an_answer_without_cases_names_the_facts_to_supply(world: World) -> None:
     place = next(row for row, answer in enumerate(world.rendered) if answer["channels"]["email"]["permitted"])
     item = {name: value for name, value in world.items[place].items() if name != "cases"}

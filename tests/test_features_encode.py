@@ -170,6 +170,7 @@ def _world(draw: st.DrawFn) -> dict[str, list[msgspec.Struct]]:
     lead_ids, account_ids = [f"L{i}" for i in range(draw(st.integers(1, 5)))], ["A0", "A1", "A2"]
     maybe_account = st.one_of(st.none(), st.sampled_from(account_ids))
     lead_id, instant, maybe = st.sampled_from(lead_ids), _instants, st.one_of(st.none(), _instants)
+    stop_instant = st.one_of(instant, st.sampled_from([datetime(year, 1, 1, tzinfo=UTC) for year in (1980, 2250)]))
     leads = [
         Lead(
             lead_id=name,
@@ -213,9 +214,10 @@ def _world(draw: st.DrawFn) -> dict[str, list[msgspec.Struct]]:
     consents = [
         Consent(
             lead_id=draw(lead_id),
-            captured_at=draw(instant),
+            captured_at=draw(stop_instant),
             recorded_at=draw(maybe),
             status=draw(_coded("consent_status")),
+            product=draw(_coded("product")),
             proof=draw(st.sampled_from([None, " ", "form 7"])),
             jurisdiction=draw(st.sampled_from([None, "US", "Mars"])),
             expires_at=draw(maybe),
@@ -223,11 +225,11 @@ def _world(draw: st.DrawFn) -> dict[str, list[msgspec.Struct]]:
         for _ in range(draw(st.integers(0, 4)))
     ]
     suppressions = [
-        Suppression(lead_id=draw(lead_id), since_at=draw(instant), channel=draw(_coded("channel")))
+        Suppression(lead_id=draw(lead_id), since_at=draw(stop_instant), channel=draw(_coded("channel")))
         for _ in range(draw(st.integers(0, 3)))
     ]
     cases = [
-        Case(case_id=f"C{i}", lead_id=draw(lead_id), opened_at=draw(instant), closed_at=draw(maybe))
+        Case(case_id=f"C{i}", lead_id=draw(lead_id), opened_at=draw(stop_instant), closed_at=draw(maybe))
         for i in range(draw(st.integers(0, 3)))
     ]
     memberships = [

@@ -133,6 +133,37 @@ def test_a_flag_an_activity_and_a_missing_flag_each_suppress_and_an_ordinary_lea
     assert len(tables.touches["lead"]) == 0 and tables.cases == {} and tables.events == {}
 
 
+def test_of_rows_about_one_lead_the_one_that_allows_least_decides_even_a_rejected_one(tmp_path: Path) -> None:
+    optin = {"column": "Last", "equals": ["Opened"]}
+    granted = {
+        "table": "consents",
+        **optin,
+        "values": {"channel": "email", "purpose": "promotion", "status": "granted"},
+    }
+    mapping = SourceMapping.model_validate(
+        MAPPING.model_dump() | {"records": [granted, *MAPPING.model_dump()["records"][1:]]}
+    )
+    rows = [
+        "a,1,1,Google,3,Yes,,,No,Opened",
+        "a,1,1,Google,3,Yes,,,Yes,Opened",
+        "b,2,0,Google,3,Yes,,,No,Opened",
+        "b,2,0,Google,many,Yes,,,,Opened",  # rejected for its number, and never said No
+        "c,3,0,Google,3,Yes,,,No,Opened",
+        "c,3,0,Google,3,Yes,,,No,Clicked",
+        "d,4,0,Google,3,Yes,,,No,Opened",
+    ]
+    path = tmp_path / "leads.csv"
+    for order in (rows, rows[::-1]):
+        path.write_text(HEADER + "\n".join(order) + "\n", encoding="utf-8")
+        tables = read_flat(mapping, path, SETTINGS, training=False).tables
+        assert sorted(tables.lead_ids[tables.suppressions["lead"]].tolist()) == ["a", "b"]
+        assert sorted(tables.lead_ids[tables.consents["lead"]].tolist()) == ["a", "b", "d"]
+
+
+def test_a_lead_of_an_export_is_as_old_as_the_export(tmp_path: Path) -> None:
+    assert set(_read(tmp_path).tables.leads["recorded_at"].tolist()) == {microseconds(MAPPING.as_of)}
+
+
 def test_a_constant_holds_where_the_lead_says_nothing_and_never_over_an_unfamiliar_value(tmp_path: Path) -> None:
     tables = _read(tmp_path).tables
     values = [SETTINGS.vocabularies["country"].value(code) for code in tables.leads["country"].tolist()]

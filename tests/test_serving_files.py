@@ -81,3 +81,44 @@ def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path) -> None:
         pass
     with only_writer(tmp_path / "out"):
         pass
+
+
+def exchanged_by_renames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system without `renameat2`."""
+    monkeypatch.setattr("serving.files.ctypes.CDLL", lambda *_, **__: object())
+
+
+def test_a_file_system_that_cannot_exchange_folders_ends_with_the_new_result_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchanged_by_renames(monkeypatch)
+    result(tmp_path / "out", "old")
+    result(tmp_path / "out", "new")
+    assert (tmp_path / "out/a.txt").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty folder"])
+def test_an_old_result_that_stepped_aside_before_a_kill_is_given_its_name_back(left: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result(out, "old")
+    out.rename(tmp_path / ".out.previous")
+    if left == "an empty folder":
+        out.mkdir()
+    with pytest.raises(RuntimeError), whole_or_nothing(out):
+        raise RuntimeError
+    assert (out / "a.txt").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_old_result_that_is_left_beside_the_new_one_is_removed(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result(out, "old")
+    out.rename(tmp_path / ".out.previous")
+    (tmp_path / "fresh").mkdir()
+    result(tmp_path / "fresh", "new")
+    (tmp_path / "fresh").rename(out)
+    with pytest.raises(RuntimeError), whole_or_nothing(out):
+        raise RuntimeError
+    assert (out / "a.txt").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -15,12 +15,16 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from configs.errors import InputInvalid
-from configs.settings import load_settings
-from features.intake.sources import find_files
+from configs.errors import BundleRefused, InputInvalid
+from configs.mapping import SourceMapping
+from configs.settings import load_settings, load_source
+from features.intake.flat import read_flat
+from features.intake.sources import find_files, read_tables
 from policy.audit import verify
+from serving.decide import Decider
 from serving.files import sha256_of
-from serving.rescore import Rescored, merkle_root, rescore
+from serving.render import render
+from serving.rescore import Rescored, merkle_root, rescore, rescore_intake
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 RUN = """
@@ -86,6 +90,28 @@ def test_the_crm_file_has_one_row_a_lead_and_the_summary_counts_every_permitted_
         assert sum(row["leads"] for row in summary if row["channel"] == channel and row["permitted"]) == count
 
 
+def test_rows_and_crm_say_as_of_when_and_until_when_like_the_online_answer(place: Path, tmp_path: Path) -> None:
+    run(place, tmp_path / "out", workers=1)
+    settings = load_settings()
+    decider = Decider.load(place / "bundle", settings, on=AS_OF.date())
+    tables = read_tables(find_files(place / "data"), settings, assets=settings.assets, as_of=AS_OF).tables
+    decisions = decider.decide(tables, AS_OF)
+    online = {answer["lead_id"]: answer for answer in (render(decisions, row) for row in range(len(decisions)))}
+    rows = pq.read_table(tmp_path / "out" / "decisions").to_pylist()
+    with (tmp_path / "out" / "crm.csv").open(newline="") as file:
+        flat = {row["lead_id"]: row for row in csv.DictReader(file)}
+    assert len(rows) == len(flat) == len(online) == 300
+    stated = 0
+    for row in rows:
+        answer = online[row["lead_id"]]
+        assert row["as_of"] == flat[row["lead_id"]]["as_of"] == answer["as_of"] == "2026-06-30T00:00:00Z"
+        for channel, ruling in answer["channels"].items():
+            assert row[f"{channel}_valid_until"] == ruling.get("valid_until")
+            assert flat[row["lead_id"]][f"{channel}_valid_until"] == (ruling.get("valid_until") or "")
+            stated += ruling["permitted"]
+    assert stated > 0
+
+
 def test_a_run_for_an_earlier_instant_grants_nothing(place: Path, tmp_path: Path) -> None:
     done = run(place, tmp_path / "out", workers=1, now=AS_OF + timedelta(days=1))
     assert set(done.permitted.values()) == {0}
@@ -104,6 +130,26 @@ def test_a_merkle_root_tells_leaves_from_nodes_and_notices_any_change() -> None:
     roots = {merkle_root(b"".join(leaves[:count])) for count in range(6)}
     assert len(roots) == 6
     assert merkle_root(b"".join(reversed(leaves))) not in roots
+
+
+def test_a_flat_export_that_the_bundle_did_not_learn_from_is_refused_before_anything_is_written(
+    place: Path, tmp_path: Path
+) -> None:
+    mapping, settings = load_source(Path("xeducation")), load_settings()
+    columns = columns_of(mapping)
+    cells = ["1", *[""] * (len(columns) - 1)]
+    (tmp_path / "leads.csv").write_text(",".join(f'"{name}"' for name in columns) + "\n" + ",".join(cells) + "\n")
+    intake = read_flat(mapping, tmp_path / "leads.csv", settings, training=False)
+    with pytest.raises(BundleRefused, match="does not fit"):
+        rescore_intake(intake, place / "bundle", settings, tmp_path / "out", AS_OF)
+    assert not (tmp_path / "out").exists()
+
+
+def columns_of(mapping: SourceMapping) -> list[str]:
+    """Every column that a mapping reads."""
+    learned = [attribute.column for attribute in mapping.attributes]
+    named = [mapping.lead_id, mapping.order_by, *mapping.fields.values(), *(r.column for r in mapping.records)]
+    return list(dict.fromkeys(name for name in [*named, *learned] if name is not None))
 
 
 def test_a_folder_that_holds_something_else_is_refused(place: Path, tmp_path: Path) -> None:
@@ -139,6 +185,11 @@ def test_a_killed_run_leaves_the_old_result_whole_and_the_next_run_cleans_up(pla
         child.wait()
         now = contents(out)
         assert now == before or "decisions/part-00005.parquet" in now
+        # Old or new, it is whole: the manifest is there and every file it lists has its hash.
+        listed = json.loads((out / "manifest.json").read_text())["files"]
+        assert {name: entry["sha256"] for name, entry in listed.items()} == {
+            name: digest for name, digest in now.items() if name != "manifest.json"
+        }
         before = now
     run(place, out, workers=1)
     assert [path.name for path in tmp_path.iterdir() if ".partial" in path.name] == []

@@ -15,6 +15,7 @@ from serving.validity import permits_end
 SETTINGS = load_settings()
 NOON = datetime(2026, 6, 30, 12, tzinfo=UTC)
 EMAIL, SMS = 0, 1
+LEAD_STOPS = np.zeros(256, dtype=bool)
 
 
 def ends(consents: list[Consent], complete: datetime | None = None, hours: int = 24) -> np.ndarray:
@@ -22,7 +23,7 @@ def ends(consents: list[Consent], complete: datetime | None = None, hours: int =
         [Lead(lead_id="a"), Lead(lead_id="b")], [], [], [], consents, [], [], [], None,
         vocabularies=SETTINGS.vocabularies, asset_ids=(), suppressions_complete_as_of=complete,
     )  # fmt: skip
-    return permits_end(known_at(tables, NOON), 5, hours, 1)
+    return permits_end(known_at(tables, NOON), 5, hours, 1, suppressions=tables.suppressions, lead_stops=LEAD_STOPS)
 
 
 def consent(channel: str | None, expires_at: datetime) -> Consent:

@@ -18,7 +18,7 @@ from configs.errors import ConfigInvalid, InputInvalid, Problem
 from configs.mapping import AttributeColumn, EventFromColumn, SourceMapping
 from configs.settings import Settings
 from configs.vocabulary import YES_NO, Vocabularies, normalize
-from features.encode import empty_columns
+from features.encode import ALLOWING, empty_columns
 from features.intake.scan import FILE_BITS, connect, read_header, readable, stage_csv
 from features.intake.settle import REJECTS, Counts, unknown_column
 from features.intake.sources import Intake
@@ -292,7 +292,8 @@ def _leads(
         raise ConfigInvalid([Problem(mapping.name, name, "expected a field of leads") for name in unknown])
     columns = {column.name: unknown_column(column, n) for column in LAYOUTS["leads"].encoded}
     columns["lead"] = np.arange(n, dtype=np.int32)
-    columns["recorded_at"] = np.zeros(n, dtype=np.int64)
+    # What an export says is known since it was taken: its rows have an age.
+    columns["recorded_at"] = np.full(n, microseconds(mapping.as_of), dtype=np.int64)
     for name, value in mapping.constants.items():
         columns[by_field[name].name][:] = _constant(by_field[name], value, vocabularies, mapping.name)
     for name, source in mapping.fields.items():
@@ -322,8 +323,9 @@ def _records(
     by_field = {column.field: column for column in layout.encoded}
     as_of = microseconds(mapping.as_of)
     parts: list[dict[str, NDArray[Any]]] = []
+    same = _same_lead(flat.texts[mapping.lead_id], kept)
     for rule in rules:
-        rows = np.flatnonzero(_stands(rule, flat, kept))
+        rows = np.flatnonzero(_stands(rule, flat, kept, same))
         columns = {column.name: unknown_column(column, len(rows)) for column in layout.encoded}
         columns["lead"] = rows.astype(np.int32)
         columns[str(layout.own_time)] = columns["recorded_at"] = np.full(len(rows), as_of, dtype=np.int64)
@@ -338,10 +340,27 @@ def _records(
     return made
 
 
-def _stands(rule: EventFromColumn, flat: FlatColumns, kept: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _same_lead(lead_ids: Texts, kept: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For every row of the file the lead it is about, as a position in `kept`; -1 where that lead is not kept."""
+    place = {lead_id: index for index, lead_id in enumerate(lead_ids[kept].tolist())}
+    return np.array([place.get(lead_id, -1) for lead_id in lead_ids.tolist()], dtype=np.int64)
+
+
+def _stands(
+    rule: EventFromColumn, flat: FlatColumns, kept: NDArray[np.int64], same: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """For each kept lead whether the rule's record stands.
+
+    INVARIANT: of rows about one lead that disagree, used or rejected, the one that allows least decides: one of them
+    is enough to stop, and all of them are needed to allow.
+    """
     if rule.column is None:
         return np.ones(len(kept), dtype=np.bool_)
     named = {normalize(value) for value in (rule.equals or rule.unless)}
-    texts = flat.texts[rule.column][kept].tolist()
+    texts = flat.texts[rule.column].tolist()
     among = np.array([text is not None and normalize(text) in named for text in texts], dtype=np.bool_)
-    return among if rule.equals else ~among
+    stands = among if rule.equals else ~among
+    allows = rule.table == "consents" and str(rule.values.get("status")) in ALLOWING
+    found = np.full(len(kept), allows, dtype=np.bool_)
+    found[same[(stands != allows) & (same >= 0)]] = not allows
+    return found

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs.errors import InputInvalid
-from features.encode import EARLIEST, LATEST, PLAUSIBLE
+from features.encode import EARLIEST, LATEST, PLAUSIBLE, STRICTER
 from features.layout import Column, Layout
 
 SUFFIXES: dict[str, Literal["parquet", "csv", "json"]] = {
@@ -37,6 +37,8 @@ FILE_BITS = 40
 _DELIMITERS = ",;\t|"
 _MAX_COLUMNS = 2000
 _NO_TYPE = ('"NULL"', "NULL")
+# What surrounds an id by accident: space, tab, line ends, no-break space.
+_BLANKS = "' ' || chr(9) || chr(10) || chr(13) || chr(160)"
 _ZONED = r"\d\d:\d\d.*(Z|z|[+-]\d\d(:?\d\d)?)$"
 _TEXT_TYPES = re.compile(r"VARCHAR|UUID|ENUM.*|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?")
 _ACCEPTED = {
@@ -49,7 +51,11 @@ _ACCEPTED = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table's rows as a relation DuckDB knows: typed columns, `_at` (file and row) and `_bad` (reason, 0 none)."""
+    """A table's rows as a relation DuckDB knows: typed columns, `_at` (file and row) and `_bad` (reason, 0 none).
+
+    A table whose rows stop somebody has `_odd` too: what could not be read of a row that is used all the same, absent
+    instead of wrong.
+    """
 
     layout: Layout
     relation: str
@@ -96,11 +102,11 @@ def quoted(name: str) -> str:
 
 
 @contextmanager
-def readable(file: str) -> Iterator[None]:
-    """Turn what DuckDB says about a damaged file into one clear error."""
+def readable(file: str, *others: type[Exception]) -> Iterator[None]:
+    """Turn what DuckDB, Arrow or these others say about a damaged file into one clear error."""
     try:
         yield
-    except duckdb.Error as error:
+    except (duckdb.Error, pa.ArrowException, *others) as error:
         raise InputInvalid(file, _first_line(error)) from None
 
 
@@ -128,7 +134,8 @@ def most_rows(table: str, path: Path) -> int:
     total = 0
     for file in files_of(table, path):
         if SUFFIXES[file.suffix.lower()] == "parquet":
-            total += pq.read_metadata(file).num_rows
+            with readable(str(file), OSError):
+                total += pq.read_metadata(file).num_rows
             continue
         with file.open("rb") as text:
             while block := text.read(1 << 24):
@@ -155,22 +162,38 @@ def open_source(con: duckdb.DuckDBPyConnection, layout: Layout, path: Path) -> S
     reasons: list[tuple[str, str]] = []
     select = ["_at"]
     bad: list[str] = []
+    odd: list[str] = []
+    read: dict[str, str] = {}
     for column in layout.columns:
         if column.field in types and column.kind != "dropped":
             expression, tests = _typed(column, types[column.field])
+            # INVARIANT: a row that stops somebody is not dropped for anything but the lack of a readable key.
+            spared = layout.table in STRICTER and (column.kind != "reference" or layout.table == "suppressions")
+            if spared and tests:
+                expression = (
+                    f"CASE WHEN {' OR '.join(f'({test})' for test, _ in tests)} THEN NULL ELSE {expression} END"
+                )
+            read[column.field] = expression
             select.append(f"{expression} AS {quoted(column.field)}")
             for condition, reason in tests:
                 reasons.append((column.field, reason))
-                bad.append(f"WHEN {condition} THEN {len(reasons)}")
+                (odd if spared else bad).append(f"WHEN {condition} THEN {len(reasons)}")
     if layout.table == "suppressions":
-        named = [quoted(f) for f in ("lead_id", "account_id") if f in types]
+        named = [read[field] for field in ("lead_id", "account_id") if field in read]
         reasons.append(("lead_id", "expected a lead or an account"))
-        bad.append(f"WHEN {' AND '.join(f'{n} IS NULL' for n in named) or 'true'} THEN {len(reasons)}")
-    case = f"CASE {' '.join(bad)} ELSE 0 END" if bad else "0"
+        bad.append(f"WHEN {' AND '.join(f'({n}) IS NULL' for n in named) or 'true'} THEN {len(reasons)}")
+    select.append(_first_of(bad) + " AS _bad")
+    if layout.table in STRICTER:
+        select.append(_first_of(odd) + " AS _odd")
     name = f"typed_{layout.table}"
-    con.execute(f"CREATE TEMP VIEW {name} AS SELECT {', '.join(select)}, CAST({case} AS UTINYINT) AS _bad FROM {raw}")
+    con.execute(f"CREATE TEMP VIEW {name} AS SELECT {', '.join(select)} FROM {raw}")
     extras = tuple(sorted(name for name in types if name not in wanted and name != "_at"))
     return Source(layout, name, shown, frozenset(wanted & set(types)), tuple(reasons), extras, unreadable)
+
+
+def _first_of(cases: list[str]) -> str:
+    case = f"CASE {' '.join(cases)} ELSE 0 END" if cases else "0"
+    return f"CAST({case} AS UTINYINT)"
 
 
 def _check(layout: Layout, types: dict[str, str], file: str) -> None:
@@ -203,8 +226,16 @@ def _typed(column: Column, found: str) -> tuple[str, list[tuple[str, str]]]:
             (f"{name} IS NOT NULL AND ({value} IS NULL OR NOT isfinite({value}::DOUBLE))", "expected a number"),
         ]
     value = name if found == "VARCHAR" else f"CAST({name} AS VARCHAR)"
-    if column.kind in ("reference", "identity"):
+    if column.kind == "identity":  # tells duplicates apart within one file only, and there are very many
         return value, [*missing, (f"{value} = '' OR length({value}) > 64", "expected an id of 1 to 64 characters")]
+    if column.kind == "reference":
+        name = value
+        value = f"nullif(trim({name}, {_BLANKS}), '')"
+        # Few ids begin with a blank or are long: only theirs are looked at a second time, for events are very many.
+        blank = f"({name} < '!' OR {name} >= chr(160)) AND {value} IS NULL"
+        missing = [(f"{name} IS NULL OR ({blank})", reason) for _, reason in missing]
+        long = f"length({name}) > 64 AND length({value}) > 64"
+        return value, [*missing, (long, "expected an id of 1 to 64 characters")]
     return value, [*missing, (f"length({value}) > 200", "expected text of at most 200 characters")]
 
 
@@ -342,4 +373,5 @@ def _pointer(key: str) -> str:
 def _first_line(error: Exception) -> str:
     """What DuckDB says, without the part of its message that may quote the data."""
     kind = type(error).__name__.removesuffix("Exception")
-    return f"DuckDB could not read the file ({kind}); expected .parquet, .csv (UTF-8) or .jsonl"
+    reader = "DuckDB" if isinstance(error, duckdb.Error) else "Arrow"
+    return f"{reader} could not read the file ({kind}); expected .parquet, .csv (UTF-8) or .jsonl"

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from features.encode import DTYPES, first_of_each
 from features.intake.scan import FILE_BITS, Source
 from features.layout import Column, Layout
-from features.tables import UNKNOWN_INSTANT, Columns
+from features.tables import SKEW_US, UNKNOWN_INSTANT, Columns
 
 REJECTS = pa.schema([("file", pa.string()), ("row", pa.int64()), ("column", pa.string()), ("reason", pa.string())])
-SKEW_US = 5 * 60 * 1_000_000
 UNKNOWN_LEAD, UNKNOWN_ACCOUNT = 254, 253
 
 
@@ -67,6 +66,9 @@ def finish(source: Source, rows: pa.Table, *, first: bool) -> Finished:
     counts = Counts(len(bad) + extra, int(keep.sum()), len(listed), n - int(keep.sum()) - int(conflict.sum()))
     rejects = pa.Table.from_pylist([dict(zip(REJECTS.names, row, strict=True)) for row in listed], schema=REJECTS)
     flagged = {}
+    if "_odd" in rows.column_names:
+        odd = rows["_odd"].to_numpy()[good][keep]
+        flagged[f"{layout.table}: something unreadable, read the stricter way"] = int((odd > 0).sum())
     if layout.table == "events":
         late = columns["occurred_at"] - columns["recorded_at"] > SKEW_US
         flagged["events: occurred more than 5 minutes after they were recorded"] = int(late.sum())

@@ -6,7 +6,6 @@ dropped in silence: every row is used, rejected with a reason, or a duplicate, a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from configs.content import Asset
 from configs.errors import InputInvalid
 from configs.settings import Settings
 from configs.vocabulary import YES_NO, Vocabulary
+from features.encode import ALLOWING, STRICTER
+from features.intake.feed import stated_by
 from features.intake.scan import SUFFIXES, Source, connect, files_of, literal, open_source, quoted, readable
 from features.intake.settle import (
     UNKNOWN_ACCOUNT,
@@ -33,10 +33,11 @@ from features.intake.settle import (
     root_of,
 )
 from features.intake.titles import Titles
-from features.layout import LAYOUTS, Column
+from features.layout import LAYOUTS, UNREADABLE, Column
 from features.tables import UNKNOWN_INSTANT, Tables, microseconds
 
 _UNKNOWN_SQL = f"CAST('{UNKNOWN_INSTANT}' AS BIGINT)"
+_STRAYS = "stops of nobody we can name: the suppression feed counts as incomplete"
 _FILE_STEMS = {**{table: table for table in LAYOUTS}, "campaigns": "campaigns", "assets": "assets"}
 
 
@@ -120,21 +121,7 @@ def complete_as_of(files: Mapping[str, Path], given: datetime | None) -> int:
     if given is not None:
         return microseconds(given)
     path = files.get("suppressions")
-    if path is None or not path.exists():
-        return UNKNOWN_INSTANT
-    text: str | None = None
-    if path.suffix == ".parquet":
-        stated = (pq.read_schema(path).metadata or {}).get(b"complete_as_of")
-        text = stated.decode() if stated else None
-    beside = path.parent / "sample.json"
-    if text is None and beside.is_file():
-        text = json.loads(beside.read_text(encoding="utf-8")).get("suppressions_complete_as_of")
-    if text is None:
-        return UNKNOWN_INSTANT
-    try:
-        return microseconds(datetime.fromisoformat(text))
-    except ValueError:
-        raise InputInvalid(str(path), "expected complete_as_of to be an instant with a zone") from None
+    return stated_by(path) if path is not None and path.exists() else UNKNOWN_INSTANT
 
 
 class Reading:
@@ -162,6 +149,7 @@ class Reading:
         for table, path in paths.items():
             self.sources[table] = open_source(self.con, LAYOUTS[table], path)
         self._index()
+        self.strays = self._strays()
 
     def __enter__(self) -> Reading:
         return self
@@ -202,6 +190,25 @@ class Reading:
                 for column in source.layout.of_kind("code", "yesno"):
                     if column.field in source.fields:
                         self._spellings(source, column)
+
+    def _strays(self) -> int:
+        """Rows that may stop somebody and do not say whom: any lead may be the one."""
+        found = 0
+        for table in ("suppressions", "consents"):
+            source = self.sources.get(table)
+            if source is None:
+                continue
+            allows = "false"
+            if "status" in source.fields:
+                code = self.vocabularies["consent_status"].code
+                listed = ", ".join(str(code(status)) for status in ALLOWING)
+                allows = (
+                    f"CAST(status AS VARCHAR) IN (SELECT spelling FROM code_{table}_status WHERE code IN ({listed}))"
+                )
+            with readable(source.files[0]):
+                query = f"SELECT count(*) FROM {source.relation} WHERE _bad > 0 AND coalesce(NOT {allows}, true)"
+                found += int(self.con.sql(query).fetchall()[0][0]) + len(source.unreadable)
+        return found
 
     def _spellings(self, source: Source, column: Column) -> None:
         """Map the distinct spellings of a column to codes: the only place where text meets a vocabulary."""
@@ -283,6 +290,16 @@ class Reading:
                 code = f"code_{table}_{column.field}"
                 joins.append(f"LEFT JOIN {code} {alias} ON {alias}.spelling = CAST({name} AS VARCHAR)")
                 expression = f"coalesce({alias}.code, 0)::UTINYINT"
+                if layout.is_limit(column):
+                    given = f"trim(coalesce({name}, '')) <> ''"
+                    expression = (
+                        f"CASE WHEN {expression} = 0 AND {given} THEN {UNREADABLE} ELSE {expression} END::UTINYINT"
+                    )
+                elif table == "consents" and column.field == "status":
+                    # A consent of which something cannot be read allows nothing; what it stops it still stops.
+                    listed = ", ".join(str(self.vocabularies[column.vocabulary].code(s)) for s in ALLOWING)
+                    unread = f"s._odd > 0 AND {expression} IN ({listed})"
+                    expression = f"CASE WHEN {unread} THEN 0 ELSE {expression} END::UTINYINT"
             elif column.kind == "instant":
                 expression = _recorded(source) if column.field == "recorded_at" else f"coalesce({name}, {_UNKNOWN_SQL})"
             elif column.kind == "present":
@@ -299,7 +316,8 @@ class Reading:
                 elif column.name == "account" and table in ("accounts", "suppressions"):
                     parts.append(f"{alias}.part")
                     if table == "suppressions":
-                        bad.append(f"WHEN {name} IS NOT NULL AND {alias}.id IS NULL THEN {UNKNOWN_ACCOUNT}")
+                        alone = "s.lead_id IS NULL AND" if "lead_id" in source.fields else ""
+                        bad.append(f"WHEN {alone} {name} IS NOT NULL AND {alias}.id IS NULL THEN {UNKNOWN_ACCOUNT}")
             elif column.kind in ("number", "count"):
                 expression = (
                     f"coalesce({name}, {-1 if column.kind == 'count' else 'CAST(' + literal('nan') + ' AS DOUBLE)'})"
@@ -310,6 +328,8 @@ class Reading:
         if "recorded_at" not in source.fields and any(c.field == "recorded_at" for c in layout.columns):
             select.append(f"{_recorded(source)} AS recorded_at")
         select.append(f"(CASE {' '.join(bad)} ELSE 0 END)::UTINYINT AS _bad")
+        if table in STRICTER:
+            select.append("s._odd")
         select.append(f"coalesce({', '.join([*parts, '0'])})::INTEGER AS _part")
         return f"SELECT {', '.join(select)} FROM {source.relation} s {' '.join(joins)}"
 
@@ -332,7 +352,7 @@ class Reading:
             lead_ids=objects(lead_ids),
             account_ids=objects(account_ids),
             asset_ids=objects(pa.array(self.asset_ids, pa.string())),
-            suppressions_complete_as_of=complete if "suppressions" in raw else UNKNOWN_INSTANT,
+            suppressions_complete_as_of=complete if "suppressions" in raw and not self.strays else UNKNOWN_INSTANT,
             segment_ids=objects(self.segment_ids),
             **{table: columns.get(table, {}) for table in LAYOUTS},
         )
@@ -342,7 +362,12 @@ class Reading:
             {table: done.counts for table, done in finished.items()},
             {table: source.extras for table, source in self.sources.items() if source.extras},
             dict(self.unmapped),
-            {text: n for done in finished.values() for text, n in done.flagged.items() if n},
+            {
+                text: n
+                for flagged in (*(done.flagged for done in finished.values()), {_STRAYS: 0 if part else self.strays})
+                for text, n in flagged.items()
+                if n
+            },
         )
 
 
