@@ -72,8 +72,11 @@ class _Rows:
         pattern = str(path / "*.parquet") if path.is_dir() else str(path)
         if not pattern.endswith(".parquet"):
             raise InputInvalid(str(path), "expected Parquet to make a request from")
-        query = f'SELECT * FROM read_parquet(?) WHERE "{key}" IN (SELECT unnest(?))'
         try:
+            source = self.con.sql("SELECT * FROM read_parquet(?)", params=[pattern])
+            if key not in source.columns and table not in ("leads", "accounts"):
+                return []  # such as suppressions that name accounts only
+            query = f'SELECT * FROM read_parquet(?) WHERE "{key}" IN (SELECT unnest(?))'
             found: list[Row] = self.con.sql(query, params=[pattern, values]).to_arrow_table().to_pylist()
         except duckdb.Error:
             # What DuckDB says may quote the content, so only the file is named.
