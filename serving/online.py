@@ -17,7 +17,7 @@ from configs.errors import InputInvalid
 from configs.vocabulary import Vocabularies
 from features.encode import encode_records
 from features.intake.titles import Titles
-from features.records import Lead
+from features.records import Account, Case, Colleague, Consent, Event, Lead, Suppression, Touch
 from features.tables import Tables
 from policy.audit import pseudonym
 from serving.api import SECTIONS, LeadRequest, Rejection, ScoreRequest, safe_name
@@ -77,6 +77,20 @@ class OnlineAnswerer:
         for count in (1, 2, 20):
             leads = tuple(replace_id(lead, f"warm-up-{index}") for index in range(count))
             self.answer(ScoreRequest(leads, tuple(range(count)), (), None, now - timedelta(microseconds=1)), now)
+        before, later = now - timedelta(days=1), now + timedelta(hours=1)
+        # Some kernels are entered only where a table has a row.
+        full = LeadRequest(
+            lead=Lead(lead_id="warm-up", account_id="warm-up", recorded_at=before),
+            account=Account(account_id="warm-up", recorded_at=before),
+            events=[Event(event_id="e", lead_id="warm-up", occurred_at=before, recorded_at=before)],
+            touches=[Touch(touch_id="t", lead_id="warm-up", sent_at=before)],
+            consents=[Consent(lead_id="warm-up", captured_at=before, expires_at=later)],
+            suppressions=[Suppression(lead_id="warm-up", since_at=later, recorded_at=before)],
+            cases=[Case(case_id="c", lead_id="warm-up", opened_at=before)],
+            colleagues=[Colleague(lead_id="other", event_count_90d=1)],
+            suppressions_complete_as_of=before,
+        )
+        self.answer(ScoreRequest((full,), (0,), (), None, now - timedelta(microseconds=1)), now)
 
 
 def replace_id(item: LeadRequest, lead_id: str) -> LeadRequest:
