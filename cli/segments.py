@@ -114,11 +114,12 @@ def _members(data: Path, settings: Settings, segment_map: SegmentMap, as_of: dat
     from features.facts import FactBuilder, facts_of
     from features.intake.sources import find_files, read_tables
     from features.inventory import Inventory
-    from features.tables import known_at
+    from features.view import view_at
 
     tables = read_tables(find_files(data), settings, assets=settings.assets, as_of=as_of).tables
     inventory = Inventory.of(settings.assets, settings.vocabularies)
-    facts = facts_of(known_at(tables, as_of), FactBuilder.of(settings), inventory)
+    builder = FactBuilder.of(settings)
+    facts = facts_of(view_at(tables, as_of, builder.view), builder, inventory)
     return segment_map.members(facts, as_of=as_of).member
 
 

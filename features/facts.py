@@ -26,6 +26,7 @@ from features.inventory import ASSET_FACTS, MATCHES, REPEATED, SEGMENT_MATCH, In
 from features.pipeline import Signals, signals_of
 from features.standing import NEVER_DAYS
 from features.tables import MICROSECONDS_A_DAY, NO, SKEW_US, UNKNOWN_INSTANT, YES, Known
+from features.view import ViewRules
 
 # Facts that are a field of the lead, and of its account.
 _LEAD_FIELDS = {
@@ -87,6 +88,7 @@ class Facts:
 class FactBuilder:
     """What building facts needs of the settings, resolved to codes once."""
 
+    view: ViewRules
     plan: EngagementPlan
     decision_maker: int
     consent: consent.ConsentCodes
@@ -122,6 +124,7 @@ class FactBuilder:
         blocks = _blocks(number_names)
         unbuilt = {name: _unknown(fact, channels) for name, fact in facts.items() if name not in built}
         return cls(
+            view=ViewRules.of(settings),
             plan=plan,
             decision_maker=vocabularies["influence"].code("decision_maker"),
             consent=consent.ConsentCodes.of(vocabularies),

@@ -54,13 +54,24 @@ class Layout:
 
 _REFERENCES = {
     "lead_id": ("lead", "lead"),
+    "other_lead_id": ("other", "lead"),
     "account_id": ("account", "account"),
     "parent_account_id": ("parent", "account"),
     "asset_id": ("asset", "asset"),
     "segment_id": ("segment", "segment"),
     "case_id": ("case", "case"),
 }
-_DROPPED = {"campaign_id", "message_id", "source", "attributes"}
+_DROPPED = {
+    "campaign_id",
+    "message_id",
+    "source",
+    "attributes",
+    "registry_id",
+    "email_hash",
+    "phone_hash",
+    "name_hash",
+    "by",
+}
 _OWN_TIME = {
     "leads": "created_at",
     "events": "occurred_at",
@@ -68,6 +79,7 @@ _OWN_TIME = {
     "consents": "captured_at",
     "suppressions": "since_at",
     "cases": "opened_at",
+    "links": "linked_at",
     "memberships": "entered_at",
     "outcomes": "occurred_at",
 }
@@ -88,6 +100,7 @@ ENCODED_TABLES = (
     "consents",
     "suppressions",
     "cases",
+    "links",
     "memberships",
     "outcomes",
 )

@@ -59,6 +59,10 @@ SuppressionScope = Annotated[str, _coded("suppression_scope")]
 CaseKind = Annotated[str, _coded("case_kind")]
 OutcomeKind = Annotated[str, _coded("outcome_kind")]
 MembershipStatus = Annotated[str, _coded("membership_status")]
+Committee = Annotated[str, _coded("committee")]
+Agent = Annotated[str, _coded("agent")]
+LinkKind = Annotated[str, _coded("link_kind")]
+LinkEvidence = Annotated[str, _coded("link_evidence")]
 
 
 class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -66,7 +70,10 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
 
 
 class Lead(Record, frozen=True, kw_only=True):
-    """A person we may want to contact, as known at `recorded_at`. No name, e-mail or phone is needed or taken."""
+    """A person we may want to contact, as known at `recorded_at`. No name, e-mail or phone is needed or taken.
+
+    The `_hash` fields hold keyed hashes that tell duplicates apart; nothing else reads them.
+    """
 
     lead_id: Id
     recorded_at: Instant | None = None
@@ -78,6 +85,8 @@ class Lead(Record, frozen=True, kw_only=True):
     role: Role | None = None
     treatment_role: TreatmentRole | None = None
     influence: Influence | None = None
+    purchase_authority: bool | None = None
+    committee: Committee | None = None
     department: Department | None = None
     cancer_type: CancerType | None = None
     disease_stage: DiseaseStage | None = None
@@ -96,6 +105,10 @@ class Lead(Record, frozen=True, kw_only=True):
     lifecycle: Lifecycle | None = None
     created_at: Instant | None = None
     verified_at: Instant | None = None
+    registry_id: Id | None = None
+    email_hash: Id | None = None
+    phone_hash: Id | None = None
+    name_hash: Id | None = None
     attributes: dict[str, str | float | bool | None] | None = None
 
 
@@ -133,6 +146,7 @@ class Event(Record, frozen=True, kw_only=True):
     topic: Topic | None = None
     depth: Depth | None = None
     channel: EventChannel | None = None
+    agent: Agent | None = None
     asset_id: Id | None = None
     campaign_id: Id | None = None
     product: Product | None = None
@@ -151,6 +165,7 @@ class Touch(Record, frozen=True, kw_only=True):
     intent: Intent | None = None
     asset_id: Id | None = None
     campaign_id: Id | None = None
+    message_id: Id | None = None
 
 
 class Consent(Record, frozen=True, kw_only=True):
@@ -192,6 +207,19 @@ class Case(Record, frozen=True, kw_only=True):
     kind: CaseKind | None = None
     product: Product | None = None
     closed_at: Instant | None = None
+
+
+class Link(Record, frozen=True, kw_only=True):
+    """Two lead ids are one person, or are not: an edge with its evidence. The latest word on a pair counts."""
+
+    lead_id: Id
+    other_lead_id: Id
+    linked_at: Instant
+    recorded_at: Instant | None = None
+    kind: LinkKind | None = None
+    evidence: LinkEvidence | None = None
+    confidence: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
+    by: Text | None = None
 
 
 class PriorMembership(Record, frozen=True, kw_only=True):
@@ -250,6 +278,7 @@ TABLES: dict[str, type[Record]] = {
     "consents": Consent,
     "suppressions": Suppression,
     "cases": Case,
+    "links": Link,
     "memberships": PriorMembership,
     "outcomes": Outcome,
     "campaigns": Campaign,

@@ -83,6 +83,7 @@ class Tables:
     cases: Columns
     memberships: Columns
     outcomes: Columns
+    links: Columns = field(default_factory=dict)
     colleagues: Columns | None = None
     attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     suppressions_complete_as_of: int = UNKNOWN_INSTANT

@@ -13,7 +13,8 @@ from features.facts import FactBuilder, facts_of
 from features.inventory import Inventory
 from features.layout import COLLEAGUES, LAYOUTS, Layout
 from features.pipeline import FeatureSpec, features_of
-from features.tables import Tables, known_at, microseconds
+from features.tables import Tables, microseconds
+from features.view import view_at
 
 _AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 _DTYPES: dict[str, Any] = {
@@ -30,10 +31,11 @@ _DTYPES: dict[str, Any] = {
 def warm_up(spec: FeatureSpec, builder: FactBuilder, inventory: Inventory) -> None:
     """Run features and facts once over a made row of every table."""
     tables = one_row_of_each(inventory.ids[:-1])
-    known = known_at(tables, _AS_OF)
+    known = view_at(tables, _AS_OF, builder.view)
     features_of(known, spec)
     facts_of(known, builder, inventory)
-    facts_of(known_at(replace(tables, colleagues=_one_row(COLLEAGUES)), _AS_OF), builder, inventory)
+    colleagues = replace(tables, colleagues=_one_row(COLLEAGUES))
+    facts_of(view_at(colleagues, _AS_OF, builder.view), builder, inventory)
 
 
 def one_row_of_each(asset_ids: tuple[str, ...] = ("asset",)) -> Tables:
@@ -50,6 +52,7 @@ def one_row_of_each(asset_ids: tuple[str, ...] = ("asset",)) -> Tables:
         consents=one["consents"],
         suppressions=one["suppressions"],
         cases=one["cases"],
+        links=one["links"],
         memberships=one["memberships"],
         outcomes=one["outcomes"],
         suppressions_complete_as_of=microseconds(_AS_OF),

@@ -24,7 +24,8 @@ from features.facts import FactBuilder, Facts, facts_of, with_memberships
 from features.inventory import Inventory
 from features.pipeline import Features, FeatureSpec, features_of, signals_of
 from features.standing import CASES, CHANNEL_STOPS, cases
-from features.tables import YES, Known, Tables, known_at
+from features.tables import YES, Known, Tables
+from features.view import view_at
 from models.bundle import read_bundle
 from models.scorecard import Points, Scorecard
 from models.scores import SEGMENT_FEATURE, Readiness, Scores
@@ -244,7 +245,7 @@ class Decider:
         INVARIANT: no lead's decision depends on row order, on what became known after `as_of`, or on how many leads
         are decided at once.
         """
-        known = known_at(tables, as_of, threads=threads)
+        known = view_at(tables, as_of, self.builder.view, threads=threads)
         signals = signals_of(known, self.builder.plan, self.builder.decision_maker, threads=threads)
         features = features_of(known, self.spec, signals, threads=threads)
         facts = facts_of(known, self.builder, self.inventory, signals)

@@ -11,7 +11,8 @@ from features.evaluate import Domain
 from features.facts import FactBuilder, Facts, facts_of, with_memberships
 from features.intake.titles import Titles
 from features.inventory import Inventory
-from features.tables import YES, known_at
+from features.tables import YES
+from features.view import view_at
 from models.segment_map import SegmentMap
 from policy.book import Book
 from policy.rulings import Rulings, rule
@@ -36,7 +37,7 @@ def explain(body: bytes, settings: Settings, as_of: datetime | None, now: dateti
     for item in request.leads:
         asset_ids = tuple(asset.asset_id for asset in assets)
         tables = tables_of([item], settings.vocabularies, asset_ids, titles)
-        known = known_at(tables, instant)
+        known = view_at(tables, instant, builder.view)
         facts: Facts = facts_of(known, builder, inventory)
         members = segment_map.members(facts, as_of=instant)
         ruled = rule(book, with_memberships(facts, inventory, members.member, members.segment_ids))

@@ -16,7 +16,8 @@ from features.encode import encode_records
 from features.engagement import EngagementPlan, measure
 from features.intake.sources import complete_as_of
 from features.records import TABLES, Event, Lead
-from features.tables import UNKNOWN_INSTANT, known_at
+from features.tables import UNKNOWN_INSTANT
+from features.view import ViewRules, view_at
 
 SECTIONS = ("events", "touches", "consents", "suppressions", "cases")
 SUMMARY = ("event_count_90d", "demo_request_count_90d", "days_since_last_event")
@@ -122,7 +123,8 @@ def _colleagues(rows: _Rows, lead: Row, settings: Settings, as_of: datetime) -> 
         asset_ids=(),
         suppressions_complete_as_of=None,
     )
-    measures = measure(known_at(tables, as_of), EngagementPlan.of(settings.features, settings.vocabularies))
+    known = view_at(tables, as_of, ViewRules.of(settings))
+    measures = measure(known, EngagementPlan.of(settings.features, settings.vocabularies))
     columns = {name: measures.of(name) for name in SUMMARY}
     found = []
     for place, row in enumerate(others):

@@ -26,6 +26,7 @@ from features.intake.sources import Intake
 from features.inventory import Inventory
 from features.pipeline import FeatureSpec, features_of, fit_spec, signals_of
 from features.tables import YES, Known, Tables, known_at, microseconds
+from features.view import view_at
 from models.scorecard import Scorecard
 from models.segment_map import SegmentMap
 from policy.book import Book
@@ -81,7 +82,7 @@ def build_dataset(
     training = settings.training
     spec = spec or gated(fit_spec(settings))
     rows = _Rows(settings, spec, segment_map, as_of.date())
-    learnable = rows.may_learn_from(known_at(tables, as_of))
+    learnable = rows.may_learn_from(view_at(tables, as_of, rows.builder.view))
     root, root_ids = root_accounts(tables, as_of)
     horizon = timedelta(days=training.horizon_days)
     days = [as_of - horizon - timedelta(days=k * training.snapshot_every_days) for k in range(training.snapshots)][::-1]
@@ -89,7 +90,7 @@ def build_dataset(
     counts = {"rows": 0, "lead not known yet": 0, "may not be learned from": 0}
     for number, snapshot in enumerate(days):
         tell(f"snapshot {snapshot:%Y-%m-%d}", number / len(days))
-        known = known_at(tables, snapshot)
+        known = view_at(tables, snapshot, rows.builder.view)
         kept = np.flatnonzero(known.present & learnable)
         counts["lead not known yet"] += int((~known.present).sum())
         counts["may not be learned from"] += int((known.present & ~learnable).sum())
@@ -124,7 +125,7 @@ def build_flat_dataset(
     tables = intake.tables
     spec = spec or gated(fit_spec(settings, tables, mapping))
     rows = _Rows(settings, spec, segment_map, mapping.as_of.date())
-    known = known_at(tables, mapping.as_of)
+    known = view_at(tables, mapping.as_of, rows.builder.view)
     learnable = rows.may_learn_from(known)
     judgeable = np.isfinite(intake.order) & (intake.outcome > 0)
     kept = np.flatnonzero(known.present & learnable & judgeable)

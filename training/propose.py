@@ -23,7 +23,8 @@ from features.evaluate import Domain, as_english
 from features.facts import FactBuilder, Facts, facts_of
 from features.inventory import Inventory
 from features.pipeline import Features, features_of, fit_spec
-from features.tables import YES, Tables, known_at, microseconds
+from features.tables import YES, Tables, microseconds
+from features.view import view_at
 from models.clustering import SIZES, CandidateSegment, Clustering, MixedColumns, cluster
 from models.distill import Distilled, distill, evaluate, slug
 from models.segment_lint import FILL_IN, MAX_OVERLAP, jaccard, lint
@@ -125,14 +126,14 @@ def propose(
     horizon = timedelta(days=settings.training.horizon_days)
     domain, builder = Domain.of(settings), FactBuilder.of(settings)
     inventory = Inventory.of((), settings.vocabularies)
-    known = known_at(tables, as_of)
+    known = view_at(tables, as_of, builder.view)
     facts = facts_of(known, builder, inventory)
     features = features_of(known, fit_spec(settings, tables))
     kept, left_out = _eligible(known.present, facts, domain)
     if kept.sum() < MIN_LEADS:
         found_leads = f"expected at least {MIN_LEADS} leads known by {as_of.date().isoformat()} that may be clustered"
         raise InputInvalid("leads", f"{found_leads}, found {int(kept.sum())}")
-    before = known_at(tables, as_of - horizon)
+    before = view_at(tables, as_of - horizon, builder.view)
     facts_before = facts_of(before, builder, inventory)
     kept_before = _eligible(before.present, facts_before, domain)[0]
     converted = _converted(tables, settings, as_of - horizon, as_of)
