@@ -6,8 +6,6 @@ file outside the given ones can be reached.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +14,17 @@ from pathlib import Path
 from typing import Literal
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs.errors import InputInvalid
 from features.encode import EARLIEST, LATEST, PLAUSIBLE, STRICTER
+from features.intake.staging import FILE_BITS as FILE_BITS
+from features.intake.staging import line_breaks, stage_json, stage_parquet
+from features.intake.staging import literal as literal
+from features.intake.staging import quoted as quoted
+from features.intake.staging import read_header as read_header
+from features.intake.staging import stage_csv as stage_csv
 from features.layout import Column, Layout
 
 SUFFIXES: dict[str, Literal["parquet", "csv", "json"]] = {
@@ -33,13 +36,10 @@ SUFFIXES: dict[str, Literal["parquet", "csv", "json"]] = {
     ".jsonl": "json",
     ".ndjson": "json",
 }
-FILE_BITS = 40
-_DELIMITERS = ",;\t|"
-_MAX_COLUMNS = 2000
 _NO_TYPE = ('"NULL"', "NULL")
 # What surrounds an id by accident: space, tab, line ends, no-break space.
 _BLANKS = "' ' || chr(9) || chr(10) || chr(13) || chr(160)"
-_ZONED = r"\d\d:\d\d.*(Z|z|[+-]\d\d(:?\d\d)?)$"
+ZONED = r"\d\d:\d\d.*(Z|z|[+-]\d\d(:?\d\d)?)$"
 _TEXT_TYPES = re.compile(r"VARCHAR|UUID|ENUM.*|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?")
 _ACCEPTED = {
     "instant": (re.compile(r"TIMESTAMP WITH TIME ZONE|VARCHAR"), "expected an instant with a zone (timestamp in UTC)"),
@@ -91,16 +91,6 @@ def connect(
     return con
 
 
-def literal(text: str) -> str:
-    """A text literal of SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def quoted(name: str) -> str:
-    """A name of SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 @contextmanager
 def readable(file: str, *others: type[Exception]) -> Iterator[None]:
     """Turn what DuckDB, Arrow or these others say about a damaged file into one clear error."""
@@ -137,9 +127,7 @@ def most_rows(table: str, path: Path) -> int:
             with readable(str(file), OSError):
                 total += pq.read_metadata(file).num_rows
             continue
-        with file.open("rb") as text:
-            while block := text.read(1 << 24):
-                total += block.count(b"\n")
+        total += line_breaks(file)
     return total
 
 
@@ -151,11 +139,12 @@ def open_source(con: duckdb.DuckDBPyConnection, layout: Layout, path: Path) -> S
     unreadable: tuple[tuple[int, int, str], ...] = ()
     with readable(shown[0]):
         if kind == "parquet":
-            raw = _parquet(con, layout, files)
+            raw = stage_parquet(con, f"raw_{layout.table}", files)
         elif kind == "csv":
             raw, unreadable = _staged_csv(con, layout, files)
         else:
-            raw, unreadable = _staged_json(con, layout, files)
+            raw = f"raw_{layout.table}"
+            unreadable = stage_json(con, raw, files)
         types = {str(name): str(kind) for name, kind, *_ in con.sql(f"DESCRIBE {raw}").fetchall()}
     wanted = {column.field for column in layout.columns}
     _check(layout, types, shown[0])
@@ -182,6 +171,9 @@ def open_source(con: duckdb.DuckDBPyConnection, layout: Layout, path: Path) -> S
         named = [read[field] for field in ("lead_id", "account_id") if field in read]
         reasons.append(("lead_id", "expected a lead or an account"))
         bad.append(f"WHEN {' AND '.join(f'({n}) IS NULL' for n in named) or 'true'} THEN {len(reasons)}")
+    if layout.table == "links":
+        reasons.append(("other_lead_id", "expected two different leads"))
+        bad.append(f"WHEN ({read['lead_id']}) = ({read['other_lead_id']}) THEN {len(reasons)}")
     select.append(_first_of(bad) + " AS _bad")
     if layout.table in STRICTER:
         select.append(_first_of(odd) + " AS _odd")
@@ -245,81 +237,16 @@ def _typed_instant(
     tests = missing
     value = name
     if found == "VARCHAR":
-        value = f"TRY_CAST(CASE WHEN regexp_matches({name}, '{_ZONED}') THEN {name} END AS TIMESTAMPTZ)"
+        value = f"TRY_CAST(CASE WHEN regexp_matches({name}, '{ZONED}') THEN {name} END AS TIMESTAMPTZ)"
         tests = [
             *missing,
-            (f"{name} IS NOT NULL AND NOT regexp_matches({name}, '{_ZONED}')", "instant without zone"),
+            (f"{name} IS NOT NULL AND NOT regexp_matches({name}, '{ZONED}')", "instant without zone"),
             (f"{name} IS NOT NULL AND {value} IS NULL", "expected an instant such as 2026-06-30T09:00:00Z"),
         ]
     value = f"epoch_us({value})"
     if column.required or column.field == "recorded_at":
         tests = [*tests, (f"{value} < {EARLIEST} OR {value} >= {LATEST}", PLAUSIBLE)]
     return value, tests
-
-
-def _parquet(con: duckdb.DuckDBPyConnection, layout: Layout, files: Sequence[Path]) -> str:
-    listed = ", ".join(literal(str(file.resolve())) for file in files)
-    read = f"read_parquet([{listed}], union_by_name = true, filename = true, file_row_number = true)"
-    order = {str(file.resolve()): index for index, file in enumerate(files)}
-    name = f"raw_{layout.table}"
-    place = f"(list_position([{', '.join(map(literal, order))}], filename) - 1)" if len(files) > 1 else "0"
-    con.execute(
-        f"CREATE TEMP VIEW {name} AS SELECT * EXCLUDE (filename, file_row_number), "
-        f"CAST({place} AS BIGINT) * {1 << FILE_BITS} + file_row_number + 1 AS _at FROM {read}"
-    )
-    return name
-
-
-def read_header(file: Path, key: str) -> tuple[list[str], str]:
-    """Column names of a CSV file and its delimiter; raises InputInvalid when the key column is not among them."""
-    with file.open("rb") as stream:
-        start = stream.read(1 << 20)
-    try:
-        text = start.decode("utf-8-sig", errors="strict" if len(start) < 1 << 20 else "ignore")
-    except UnicodeDecodeError:
-        raise InputInvalid(str(file), "expected UTF-8 text") from None
-    names: list[str] = []
-    for delimiter in _DELIMITERS:
-        row = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
-        names = [name.strip() for name in row]
-        if key in names:
-            break
-    else:
-        raise InputInvalid(str(file), "expected this column in the first line", field=key)
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise InputInvalid(str(file), "expected each column once", field=repeated[0])
-    if len(names) > _MAX_COLUMNS:
-        raise InputInvalid(str(file), f"expected at most {_MAX_COLUMNS} columns")
-    return names, delimiter
-
-
-def stage_csv(
-    con: duckdb.DuckDBPyConnection, name: str, file: Path, key: str, place: int = 0
-) -> tuple[tuple[int, int, str], ...]:
-    """Stage a CSV file as text columns and `_at`; returns the rows that do not fit the header, with the reason."""
-    names, delimiter = read_header(file, key)
-    columns = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in names)
-    con.execute(
-        f"CREATE TEMP TABLE {name} AS SELECT *, row_number() OVER () + {(place << FILE_BITS) + 1} AS _at FROM "
-        f"read_csv([{literal(str(file.resolve()))}], auto_detect = false, columns = {{{columns}}}, header = true, "
-        f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', store_rejects = true, "
-        f"rejects_table = 'rejects_{name}', rejects_scan = 'scan_{name}')"
-    )
-    lines = con.sql(
-        f"SELECT line, min(lower(error_type::VARCHAR)) FROM rejects_{name} GROUP BY 1 ORDER BY 1"
-    ).fetchall()
-    if not lines:
-        return ()
-    # DuckDB numbers only the rows it accepted; give them back their place in the file.
-    good = con.sql(f"SELECT count(*) FROM {name}").fetchall()[0][0]
-    bad = np.array([line for line, _ in lines], dtype=np.int64)
-    places = np.setdiff1d(np.arange(2, good + len(bad) + 2, dtype=np.int64), bad)[:good]
-    mapped = pa.table({"old": np.arange(2, good + 2) + (place << FILE_BITS), "new": places + (place << FILE_BITS)})
-    con.register(f"places_{name}", mapped)
-    con.execute(f"UPDATE {name} SET _at = new FROM places_{name} WHERE _at = old")
-    con.unregister(f"places_{name}")
-    return tuple((place, int(line), f"the row does not fit the header: {reason}") for line, reason in lines)
 
 
 def _staged_csv(
@@ -335,39 +262,6 @@ def _staged_csv(
     name = f"raw_{layout.table}"
     con.execute(f"CREATE TEMP VIEW {name} AS {' UNION ALL BY NAME '.join(parts)}")
     return name, tuple(unreadable)
-
-
-def _staged_json(
-    con: duckdb.DuckDBPyConnection, layout: Layout, files: Sequence[Path]
-) -> tuple[str, tuple[tuple[int, int, str], ...]]:
-    name = f"raw_{layout.table}"
-    parts = []
-    for place, file in enumerate(files):
-        lines = f"lines_{layout.table}_{place}"
-        con.execute(
-            f"CREATE TEMP TABLE {lines} AS SELECT json, row_number() OVER () + {place << FILE_BITS} AS _at "
-            f"FROM read_ndjson_objects({literal(str(file.resolve()))}, ignore_errors = true)"
-        )
-        parts.append(f"SELECT * FROM {lines}")
-    con.execute(f"CREATE TEMP VIEW lines_{layout.table} AS {' UNION ALL '.join(parts)}")
-    readable = "json IS NOT NULL AND json_type(json) = 'OBJECT'"
-    keys = con.sql(
-        f"SELECT DISTINCT unnest(json_keys(json)) FROM lines_{layout.table} WHERE {readable} ORDER BY 1"
-    ).fetchall()
-    if len(keys) > _MAX_COLUMNS:
-        raise InputInvalid(str(files[0]), f"expected at most {_MAX_COLUMNS} columns")
-    fields = ", ".join(f"json_extract_string(json, {literal(_pointer(key))}) AS {quoted(key)}" for (key,) in keys)
-    con.execute(
-        f"CREATE TEMP VIEW {name} AS SELECT {fields + ', ' if fields else ''}_at FROM lines_{layout.table} "
-        f"WHERE {readable}"
-    )
-    broken = con.sql(f"SELECT _at FROM lines_{layout.table} WHERE NOT ({readable}) OR json IS NULL").fetchall()
-    mask = (1 << FILE_BITS) - 1
-    return name, tuple((at >> FILE_BITS, at & mask, "the line is not a JSON object") for (at,) in broken)
-
-
-def _pointer(key: str) -> str:
-    return "/" + key.replace("~", "~0").replace("/", "~1")
 
 
 def _first_line(error: Exception) -> str:
