@@ -9,6 +9,10 @@ and never "yes".
 
 A withdrawal stands until it is undone by a later grant for the same channel and purpose that has not run out. One from
 medical education counts as one from promotion, and one from profiling is an objection to it.
+
+A person whose records were merged (`features/links.py`) is allowed no more than each record that says anything allows:
+every record is resolved by itself, and of what they say the worst counts, field by field. So a grant on one record
+never undoes a withdrawal on another, and a record without a statement says nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from numpy.typing import NDArray
 
 from configs.vocabulary import Vocabulary
 from features.columns import exact, within
-from features.tables import MICROSECONDS_A_DAY, NO, SKEW_US, UNKNOWN_INSTANT, YES, Known
+from features.tables import MICROSECONDS_A_DAY, NO, SKEW_US, UNKNOWN_INSTANT, YES, Known, Merged
 
 # Rows of the block of codes.
 CODES = ("consent", "consent_kind", "consent_proven", "consent_expired", "consent_withdrawn", "service_consent")
@@ -89,8 +93,10 @@ def resolve(
     block[4] = NO
     if size == 0:
         return block, days
+    merged = known.merged if "holder" in rows else None
+    winner = np.full((2, n, codes.channels), -1, dtype=np.int64)
     _resolve(
-        exact(rows, "lead", np.int32, size),
+        exact(rows, "lead" if merged is None else "holder", np.int32, size),
         exact(rows, "channel", np.uint8, size),
         exact(rows, "purpose", np.uint8, size),
         exact(rows, "product", np.uint8, size),
@@ -107,13 +113,54 @@ def resolve(
         codes.withdrawn,
         known.as_of_us,
         known.as_of_us + SKEW_US,
-        np.full((2, n, codes.channels), -1, dtype=np.int64),
+        winner,
         np.full((3, len(_PURPOSES), n, codes.channels), UNKNOWN_INSTANT, dtype=np.int64),
         block,
         days,
         objection,
     )
+    if merged is not None:
+        _pool(merged, winner, codes.restrictive, block, days, objection)
     return block, days
+
+
+def _pool(merged: Merged, winner: Any, rank: Any, block: Any, days: Any, objection: Any) -> None:
+    """Fold what each record says into who speaks for the person; what was merged away says nothing of its own.
+
+    INVARIANT: a fold allows no more than either side, and the order of folding does not matter: the worse status, the
+    older consent, one that has run out, one without proof; kinds of one status that differ are unknown.
+    """
+    away = np.flatnonzero(merged.away)
+    order = away[np.argsort(merged.survivor[away], kind="stable")]
+    into = merged.survivor[order]
+    # The first record of every person, then the second of those who have one: no person is met twice at once.
+    turn = np.arange(len(order)) - np.searchsorted(into, into, "left")
+    for k in range(int(turn.max(initial=-1)) + 1):
+        i, s = order[turn == k], into[turn == k]
+        mine, theirs = block[:, s], block[:, i]
+        said, says = winner[:, s] >= 0, winner[:, i] >= 0
+        both, only = said & says, says & ~said
+        ranks = rank[mine[0]], rank[theirs[0]]
+        worse = (ranks[1] > ranks[0]) | ((ranks[1] == ranks[0]) & (theirs[0] < mine[0]))
+        alike = np.where(theirs[1] == mine[1], mine[1], 0)
+        pooled = (
+            np.where(worse, theirs[0], mine[0]),
+            np.where(theirs[0] == mine[0], alike, np.where(worse, theirs[1], mine[1])),
+            np.minimum(mine[2], theirs[2]),
+            np.maximum(mine[3], theirs[3]),
+        )
+        for row, value in enumerate(pooled):
+            block[row, s] = np.where(both[0], value, np.where(only[0], theirs[row], mine[row]))
+        older = np.where((days[s] < 0) | (days[i] < 0), -1, np.maximum(days[s], days[i]))
+        days[s] = np.where(both[0], older, np.where(only[0], days[i], days[s]))
+        surely, maybe = (mine[4] == YES) | (theirs[4] == YES), (mine[4] == 0) | (theirs[4] == 0)
+        block[4, s] = np.where(surely, YES, np.where(maybe, 0, NO))
+        service = np.where(rank[theirs[5]] > rank[mine[5]], theirs[5], mine[5])
+        block[5, s] = np.where(both[1], service, np.where(only[1], theirs[5], mine[5]))
+        winner[:, s] = np.maximum(winner[:, s], winner[:, i])
+        objection[s] = np.where(objection[i] == YES, YES, objection[s])
+    block[:, away], days[away] = 0, -1
+    block[4, away] = NO
 
 
 @njit(cache=True, nogil=True)
