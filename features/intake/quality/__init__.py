@@ -1,0 +1,1 @@
+"""What a set of files is worth: completeness, age, contradictions, tracking, leaks."""
