@@ -102,7 +102,7 @@ class Book:
                 for bit, rule in enumerate(rules)
                 if all(settings.facts[fact].per in ("asset", "lead_asset", "asset_channel") for fact in rule.facts)
             ),
-            hash=_hash(cards, compiled, domain, on, channels),
+            hash=_hash(cards, compiled, domain, on, channels, settings.digest("data_use")),
             tiers=compile_tiers(
                 [(rule.normal, rule.channels) for rule in rules],
                 [(rule.normal, rule.channels) for rule in permits],
@@ -148,14 +148,17 @@ def _compiled(card: RuleCard, settings: Settings, domain: Domain, on: date, chan
     )
 
 
-def _hash(cards: list[RuleCard], rules: list[Rule], domain: Domain, on: date, channels: tuple[str, ...]) -> str:
-    """SHA-256 over engine, cards in force, the parameter values of the day and the fact dictionary."""
+def _hash(
+    cards: list[RuleCard], rules: list[Rule], domain: Domain, on: date, channels: tuple[str, ...], data_use: str
+) -> str:
+    """SHA-256 over engine, cards in force, the parameters of the day, the fact dictionary and what data may be used."""
     used = sorted({name for rule in rules for name in parameters_used(rule.condition)})
     content: dict[str, Any] = {
         "engine": ENGINE_VERSION,
         "channels": channels,
         "cards": [card.model_dump(mode="json", by_alias=True) for card in cards],
         "parameters": {name: domain.parameter(name, on) for name in used},
+        "data_use": data_use,
         "facts": {name: fact.model_dump(mode="json") for name, fact in domain.facts.items()},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

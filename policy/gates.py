@@ -1,18 +1,23 @@
 """What may be learned from and scored: the feature gate before training and scoring, and the lead gate.
 
-The feature gate refuses names that no purpose allows: protected traits and their proxies, and sales-written outcomes of
-a person's health. It works on words of the name, so a new column cannot slip through under another prefix.
+The feature gate refuses columns that no purpose allows: by the words of their name, so that a new column cannot slip
+through under another prefix, and by declaration, so that a harmless name cannot either. What some leads allow and
+others do not is no matter for this gate: it is taken away lead by lead, before any feature
+(`features/use/permitted.py`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.data_use import DataUse
+from features.catalog import Feature
+from features.use.permitted import kinds_of, purposes_of
 from policy.rulings import Rulings
 
 # FEA-02: protected traits and known proxies. FEA-01: a person's own diagnosis, medication or symptoms.
@@ -29,13 +34,21 @@ NEVER_FEATURES: dict[str, tuple[str, ...]] = {
     "MEDICAL_CASE_FEATURE": ("off_label", "off_label_question", "adverse_event"),
 }  # fmt: skip
 
+# The rule that each reason belongs to.
+RULE_OF = {
+    "PROTECTED_TRAIT_FEATURE": "FEA-02",
+    "SENSITIVE_HEALTH_FEATURE": "FEA-01",
+    "MEDICAL_CASE_FEATURE": "CON-04",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class DroppedFeature:
-    """A feature that may not be used, and why."""
+    """A feature that may not be used, why, and under which rule."""
 
     name: str
     reason: str
+    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +82,46 @@ def gate_features(names: Iterable[str]) -> FeatureGate:
         if reason is None:
             allowed.append(name)
         else:
-            dropped.append(DroppedFeature(name, reason))
+            dropped.append(DroppedFeature(name, reason, RULE_OF[reason]))
     return FeatureGate(tuple(allowed), tuple(dropped))
+
+
+def gate_columns(
+    features: Iterable[Feature], use: DataUse, purposes: Mapping[str, Sequence[str]] | None = None
+) -> FeatureGate:
+    """Split the columns of a model into those allowed and those dropped with a reason, by name and by declaration.
+
+    Args:
+        features: what the model declares.
+        use: the record of data use.
+        purposes: by custom column what its mapping says it may be used for; an empty list says nothing.
+
+    INVARIANT: a column of which nobody said what it may be used for is dropped.
+    """
+    allowed: list[str] = []
+    dropped: list[DroppedFeature] = []
+    for feature in features:
+        found = _refusal(feature, use, tuple((purposes or {}).get(feature.field, ())))
+        if found is None:
+            allowed.append(feature.name)
+        else:
+            dropped.append(found)
+    return FeatureGate(tuple(allowed), tuple(dropped))
+
+
+def _refusal(feature: Feature, use: DataUse, purposes: tuple[str, ...]) -> DroppedFeature | None:
+    reason = forbidden_reason(feature.name) or forbidden_reason(feature.field)
+    # A column that says it is health data is used lead by lead, where that is consented to.
+    if reason is not None and not (reason == "SENSITIVE_HEALTH_FEATURE" and feature.declared == "health"):
+        return DroppedFeature(feature.name, reason, RULE_OF[reason])
+    for kind in kinds_of(use, feature):
+        for rule_id in kind.rules:
+            rule = use.rule(rule_id)
+            if rule.needs.opt_out == "never":
+                return DroppedFeature(feature.name, rule.reason, rule.id)
+    if use.model_purpose not in purposes_of(feature, use) or (purposes and use.model_purpose not in purposes):
+        return DroppedFeature(feature.name, use.rule(use.purpose_rule).reason, use.purpose_rule)
+    return None
 
 
 def may_score(rulings: Rulings) -> NDArray[np.bool_]:

@@ -1,0 +1,102 @@
+"""`leadwell erasure`: which bundles were trained on somebody, so that an erasure can reach them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.screen import line, next_step, table
+from configs.errors import InputInvalid, LeadwellError
+
+erasure = typer.Typer(help="Follow a request for erasure.", no_args_is_help=True)
+
+if TYPE_CHECKING:
+    from training.publish import Champion
+
+ARTIFACTS = Path("artifacts")
+
+
+@erasure.callback()
+def _room() -> None:
+    """Follow a request for erasure."""
+
+
+@erasure.command()
+def touches(
+    lead_id: Annotated[list[str], typer.Option("--lead-id", help="an id of the person; give every id they have")],
+    artifacts: Annotated[Path, typer.Option("--artifacts", help="the folder that holds the bundles")] = ARTIFACTS,
+    bundles: Annotated[
+        Path | None, typer.Option("--bundles", help="another folder of bundles; the key stays the one of --artifacts")
+    ] = None,
+) -> None:
+    """Name the bundles that were trained on data of a person, and when each of them served.
+
+    The answer never repeats the id. Bundles without a list, and lists made with another key, are named apart: about
+    them nothing can be said, and that is no "no". The command then ends with 1.
+
+    Example: leadwell erasure touches --lead-id L0000001 --artifacts artifacts/demo
+    """
+    from models.trained_on import FOLDER, erasure_key, key_path, read_trained_on
+    from models.trained_on import touches as is_touched
+    from training.publish import history
+
+    folder = bundles or artifacts
+    key = erasure_key(key_path(artifacts), make=False)
+    served = history(artifacts)
+    lying = _bundles(folder)
+    listed = {path.stem for path in (folder / FOLDER).glob("*.bin")}
+    known = sorted(listed | set(lying) | {entry.bundle_id for entry in served})
+    if not known:
+        raise InputInvalid(str(folder), "expected bundles, or lists of whom they were trained on")
+    touched: list[str] = []
+    unsure: list[tuple[str, str]] = []
+    for bundle_id in known:
+        try:
+            found = read_trained_on(folder, bundle_id)
+            if found is None:
+                unsure.append((bundle_id, "no list of whom it was trained on"))
+            elif is_touched(found, lead_id, key):
+                touched.append(bundle_id)
+        except LeadwellError as error:
+            unsure.append((bundle_id, str(error).split(": ", 1)[-1]))
+    if touched:
+        rows = [
+            (bundle_id[:12], lying.get(bundle_id, "gone"), _serving(bundle_id, served) or "never")
+            for bundle_id in touched
+        ]
+        table("Trained on data of this person", ("bundle", "folder", "served"), rows)
+    if unsure:
+        rows = [(bundle_id[:12], lying.get(bundle_id, "gone"), why) for bundle_id, why in unsure]
+        table("Nothing can be said of", ("bundle", "folder", "why"), rows)
+    line(f"{len(touched)} of {len(known)} bundles were trained on data of this person; {len(unsure)} cannot tell")
+    if touched:
+        next_step("leadwell train --data FOLDER_WITHOUT_THE_PERSON, then leadwell promote")
+    if unsure:
+        raise typer.Exit(1)
+
+
+def _bundles(folder: Path) -> dict[str, str]:
+    """Folder of each bundle by its id; one that cannot be read has no id and is left to `leadwell promote`."""
+    import hashlib
+
+    from models.bundle import MANIFEST
+
+    found = {}
+    for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
+        found[hashlib.sha256(manifest.read_bytes()).hexdigest()] = str(manifest.parent)
+    return found
+
+
+def _serving(bundle_id: str, served: Sequence[Champion]) -> str:
+    """From when until when a bundle was the champion, once for each time."""
+    ends = (*(entry.promoted_at for entry in served[1:]), "now")
+    spans = zip(served, ends, strict=False)
+    return "; ".join(f"{entry.promoted_at} to {end}" for entry, end in spans if entry.bundle_id == bundle_id)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this room."""
+    app.add_typer(erasure, name="erasure", rich_help_panel="Compliance")

@@ -1,0 +1,1 @@
+"""What may be used of what is known, and what was withheld and why."""
