@@ -90,6 +90,9 @@ def rescore(
     partitions: Annotated[
         int | None, typer.Option("--partitions", help="how many; by size when absent", min=1, max=1024)
     ] = None,
+    buckets: Annotated[
+        Path | None, typer.Option("--buckets", help="folder of rows that earlier runs read: only new files are read")
+    ] = None,
     configs: Configs = None,
 ) -> None:
     """Decide about every lead, partition by partition, and replace the old result in one step.
@@ -113,8 +116,8 @@ def rescore(
         read = load_assets if inventory.suffix in (".yaml", ".yml") else read_assets
         settings = settings.model_copy(update={"assets": read(inventory)})
     if source is not None:
-        if leads is None or data is not None:
-            raise InputInvalid("rescore", "expected --source together with --leads FILE, and no --data")
+        if leads is None or data is not None or buckets is not None:
+            raise InputInvalid("rescore", "expected --source together with --leads FILE, no --data and no --buckets")
         mapping = load_source(source)
         clock = clock_of(mapping=mapping)
         instant = clock.settle(as_of)
@@ -142,11 +145,13 @@ def rescore(
             done = rescore_files(
                 files, folder, settings, out, instant, now=clock.now,
                 partitions=partitions, workers=workers, audit=audit,
-                suppressions_complete_as_of=complete,
+                suppressions_complete_as_of=complete, buckets=buckets,
                 progress=lambda what, k, n: report(what, k / max(n, 1)),
             )  # fmt: skip
     rows = [(name, f"{count:,}", f"{count / max(done.leads, 1):.1%}") for name, count in done.permitted.items()]
     table(f"{done.leads:,} leads", ("channel", "permitted", "share"), rows, right=(1, 2))
+    for note in done.notes:
+        line(f"[dim]{note}[/dim]")
     if done.rejected:
         line(f"[yellow]{done.rejected:,} rows were rejected: {out / 'rejects.csv'} says why[/yellow]")
     line(f"{out / 'decisions'}  {out / 'crm.csv'}  {out / 'summary.json'}")

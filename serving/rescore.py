@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,7 +29,7 @@ from features.intake.scan import most_rows
 from features.intake.sources import Intake
 from features.tables import Tables
 from policy.audit import AuditLog
-from serving.columns import SUMMARY, crm_table, decision_table, summary_table
+from serving.columns import SUMMARY, crm_table, decision_table, merged_table, speaks, summary_table
 from serving.decide import Decider, Decisions
 from serving.files import only_writer, sha256_of, whole_or_nothing, write_csv, write_json
 
@@ -38,13 +38,17 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Rescored:
-    """What a run did: how many leads, how many of each channel permitted, rows rejected, and the root of its audit."""
+    """What a run did: how many leads, how many of each channel permitted, rows rejected, and the root of its audit.
+
+    `notes` say which buckets were reused, or why none were.
+    """
 
     out: Path
     leads: int
     rejected: int
     permitted: Mapping[str, int]
     root: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class PartResult:
 
     index: int
     leads: int
+    merged: pa.Table
     leaves: bytes
     permitted: dict[str, int]
     summary: list[dict[str, Any]]
@@ -70,6 +75,7 @@ def rescore(
     workers: int = 2,
     suppressions_complete_as_of: datetime | None = None,
     audit: Path | None = None,
+    buckets: Path | None = None,
     progress: Progress | None = None,
 ) -> Rescored:
     """Decide about every lead of the files and put the result at `out` in one step.
@@ -85,8 +91,10 @@ def rescore(
         workers: processes; 1 decides in this one.
         suppressions_complete_as_of: until when the suppression feed is complete, where its file does not say.
         audit: folder of the audit log; none is written when absent.
+        buckets: the store of rows that earlier runs read, brought up to date; the result is the same without it.
         progress: told (what, done, of how many).
     """
+    notes: list[str] = []
     decider = Decider.load(bundle, settings, on=as_of.astimezone(UTC).date())
     count = partitions or _partitions(files, settings)
 
@@ -99,11 +107,14 @@ def rescore(
             as_of=as_of,
             suppressions_complete_as_of=suppressions_complete_as_of,
             progress=told,
+            buckets=buckets,
         ) as plan:
+            notes.extend(plan.notes)
             yield from enumerate(plan.parts())
 
     job = _Job(bundle, settings, as_of, now is not None and as_of < now)
-    return _run(read, count, decider, job, out, workers=workers, audit=audit, progress=progress)
+    done = _run(read, count, decider, job, out, workers=workers, audit=audit, progress=progress)
+    return replace(done, notes=tuple(notes))
 
 
 def rescore_intake(
@@ -229,10 +240,11 @@ def write_part(
     table = decision_table(decisions)
     pq.write_table(table, folder / "decisions" / f"part-{index:05d}.parquet", compression="zstd")
     write_csv(crm_table(table), folder / "crm" / f"{index:05d}.csv", header=index == 0)
-    permitted = decisions.rulings.permitted.sum(axis=0).tolist()
+    permitted = decisions.rulings.permitted[speaks(decisions)].sum(axis=0).tolist()
     return PartResult(
         index=index,
-        leads=len(decisions),
+        leads=table.num_rows,
+        merged=merged_table(decisions),
         leaves=leaves_of(decisions),
         permitted=dict(zip(decisions.book.channels, permitted, strict=True)),
         summary=summary_table(decisions).to_pylist(),
@@ -267,7 +279,8 @@ def leaves_of(decisions: Decisions) -> bytes:
     prefix = f"{decisions.book.hash}{decisions.decider.bundle_id}".encode()
     return b"".join(
         hashlib.sha256(prefix + lead_id.encode() + content[row * width : (row + 1) * width]).digest()
-        for row, lead_id in enumerate(decisions.known.lead_ids.tolist())
+        for row, (lead_id, kept) in enumerate(zip(decisions.known.lead_ids.tolist(), speaks(decisions), strict=True))
+        if kept
     )
 
 
@@ -298,6 +311,9 @@ def _finish(
     rejected = pa.concat_tables(rejects)
     rejected = rejected.sort_by([(name, "ascending") for name in rejected.column_names])
     write_csv(rejected, folder / "rejects.csv")
+    # A lead that was merged away is decided about with its person: it is named here and nowhere else.
+    merged = pa.concat_tables([result.merged for result in results]).sort_by("lead_id")
+    write_csv(merged, folder / "merged.csv")
     _write_summary(results, folder)
     # Sorted, so that the root says what was decided and not how it was partitioned.
     leaves = b"".join(result.leaves for result in results)
@@ -310,6 +326,7 @@ def _finish(
         "replay": job.replay,
         **decider.versions(book),
         "leads": leads,
+        "merged": merged.num_rows,
         "merkle_root": root,
     }
     if audit is not None:

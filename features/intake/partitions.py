@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +19,12 @@ from numpy.typing import NDArray
 
 from configs.content import Asset
 from configs.settings import Settings
+from features.intake.buckets.store import STORED, Buckets
+from features.intake.buckets.tonight import Stored, Tonight
 from features.intake.scan import readable
+from features.intake.settle import spread
 from features.intake.sources import Intake, Reading, complete_as_of
+from features.layout import LAYOUTS
 
 ROWS_AT_ONCE = 1 << 20
 ROWS_A_PART = 3_000_000
@@ -31,8 +36,22 @@ class Plan:
     A context manager: leaving it removes its temporary files.
     """
 
-    def __init__(self, reading: Reading, count: int, folder: Path, complete: int) -> None:
+    def __init__(
+        self,
+        reading: Reading,
+        count: int,
+        folder: Path,
+        complete: int,
+        stored: Mapping[str, Stored] | None = None,
+        buckets: Buckets | None = None,
+    ) -> None:
         self._reading, self._folder, self._complete = reading, folder, complete
+        self._stored, self._buckets = stored or {}, buckets
+        found = {**reading.sources, **{table: kept.source for table, kept in self._stored.items()}}
+        reading.sources = {table: found[table] for table in LAYOUTS if table in found}
+        for kept in self._stored.values():
+            reading.unmapped.update(kept.unmapped)
+        self.notes = tuple(buckets.said) if buckets is not None else ()
         self.count = count
         self.lead_counts: NDArray[np.int64] = np.bincount(reading.lead_part, minlength=count)
 
@@ -47,11 +66,15 @@ class Plan:
     def close(self) -> None:
         """Close the files and remove what was written."""
         self._reading.con.close()
+        if self._buckets is not None:
+            self._buckets.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def write(self, progress: Callable[[str], None] | None = None) -> None:
         """Encode every table once and write its rows by part."""
         for table in self._reading.sources:
+            if table in self._stored:
+                continue
             if progress is not None:
                 progress(table)
             self._split(table)
@@ -60,6 +83,9 @@ class Plan:
         """Tables of one part."""
         raw: dict[str, pa.Table] = {}
         for table in self._reading.sources:
+            if table in self._stored:
+                raw[table] = self._stored[table].rows(index)
+                continue
             with pa.memory_map(str(self._path(table, index))) as file:
                 raw[table] = pa.ipc.open_stream(file).read_all()
         return self._reading.assemble(raw, index, self._complete)
@@ -78,19 +104,7 @@ class Plan:
 
     def _write(self, table: str) -> None:
         reader = self._reading.con.sql(self._reading.query(table)).to_arrow_reader(ROWS_AT_ONCE)
-        writers = [pa.ipc.new_stream(str(self._path(table, index)), reader.schema) for index in range(self.count)]
-        try:
-            for batch in reader:
-                part = batch.column("_part").to_numpy()
-                order = np.argsort(part.astype(np.uint16), kind="stable")
-                ends = np.cumsum(np.bincount(part, minlength=self.count))
-                sorted_ = batch.take(pa.array(order)) if self.count > 1 else batch
-                for index, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
-                    if end > start:
-                        writers[index].write_batch(sorted_.slice(int(start), int(end - start)))
-        finally:
-            for writer in writers:
-                writer.close()
+        spread(reader, [self._path(table, index) for index in range(self.count)])
 
 
 def plan_partitions(
@@ -105,6 +119,7 @@ def plan_partitions(
     memory_limit_mb: int | None = 1024,
     threads: int = 2,
     progress: Callable[[str], None] | None = None,
+    buckets: Path | None = None,
 ) -> Plan:
     """Read every file once and split it into parts by root account.
 
@@ -119,15 +134,36 @@ def plan_partitions(
         memory_limit_mb: for DuckDB.
         threads: for DuckDB.
         progress: told the name of each table before it is read.
+        buckets: the store of rows that earlier runs read; with it only new files of its tables are read.
     """
     place = Path(tempfile.mkdtemp(prefix="leadwell-plan-", dir=folder))
+    store: Buckets | None = None
     try:
-        reading = Reading(files, settings, assets=assets, memory_limit_mb=memory_limit_mb, threads=threads, spill=place)
-        size = count or 1 + reading.row_count() // ROWS_A_PART
-        reading.partition(size, as_of)
-        plan = Plan(reading, size, place, complete_as_of(files, suppressions_complete_as_of))
+        options: dict[str, Any] = {"memory_limit_mb": memory_limit_mb, "threads": threads}
+        if buckets is not None:
+            store = Buckets(buckets, settings, **options)
+        kept = {table: files[table] for table in STORED if store is not None and table in files}
+        others = {table: path for table, path in files.items() if table not in kept}
+        reading = Reading(others, settings, assets=assets, spill=place, **options)
+        if store is None:
+            size = count or 1 + reading.row_count() // ROWS_A_PART
+            reading.partition(size, as_of)
+            plan = Plan(reading, size, place, complete_as_of(files, suppressions_complete_as_of))
+        else:
+            if progress is not None:
+                progress("buckets")
+            reading.partition(count or 1, as_of)
+            tonight = Tonight.of(reading)
+            store.bring_up_to(kept, tonight)
+            if count is None:
+                count = 1 + (reading.row_count() + store.row_count) // ROWS_A_PART
+                reading.partition(count, as_of)
+            stored = {table: store.stored(table, tonight, count) for table in kept}
+            plan = Plan(reading, count, place, complete_as_of(files, suppressions_complete_as_of), stored, store)
         plan.write(progress)
     except BaseException:
+        if store is not None:
+            store.close()
         shutil.rmtree(place, ignore_errors=True)
         raise
     return plan

@@ -1,0 +1,1 @@
+"""Encoded rows kept from night to night, so that only what is new is read."""
