@@ -31,8 +31,9 @@ format: $(VENV)/.ready-dev ## rewrite files in the house format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: $(VENV)/.ready ## write docs/reference.md from the code
+docs: $(VENV)/.ready ## write docs/reference.md and docs/features.md from the code
 	@$(BIN)/python -m cli.reference
+	@$(BIN)/python -m cli.reference_features
 
 serve: $(VENV)/.ready ## the scoring API on http://127.0.0.1:3000 with the promoted bundle
 	@$(BIN)/leadwell serve $(if $(LEADWELL_API_KEY),,--no-key)

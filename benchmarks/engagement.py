@@ -2,297 +2,166 @@
 
 All four read the same file, keep what was known at `as_of`, and make the same 43 features per lead: counts by 8 kinds
 in 3 windows, recency by kind, 7 topics, two decayed sums, distinct channels and distinct days. The results must agree.
+Each side runs in a process of its own, which tells its peak memory too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
+import os
+import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
-import pandas as pd
-import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numba import njit
-from numpy.typing import NDArray
 
-from configs.measures import Decay, FeatureSettings
-from configs.vocabulary import Vocabulary
-from features.catalog import declared_features
-from features.engagement import EngagementPlan
-from features.pipeline import FeatureSpec, features_of
-from features.tables import MICROSECONDS_A_DAY, Tables, known_at, microseconds
+from benchmarks.engagement_world import CHANNELS, KINDS, MICROSECONDS_A_DAY, NOW, TOPICS, Matrix, make_file
 
-AS_OF = datetime(2026, 6, 30, 12, tzinfo=UTC)
-TODAY = microseconds(AS_OF) // MICROSECONDS_A_DAY
-WINDOWS = (7, 30, 90)
-KINDS = (
-    "email_open",
-    "email_click",
-    "page_view",
-    "download",
-    "form_submit",
-    "webinar_attend",
-    "event_attend",
-    "demo_request",
-)
-TOPICS = ("mechanism_of_action", "clinical_evidence", "safety", "dosing", "workflow", "integration", "pricing")
-CHANNELS = ("email", "web", "search", "paid", "social", "webinar", "event", "field")
-HALF_LIVES = {"fast": 7, "slow": 30}
-COUNTS = [f"{kind}_count_{days}d" for kind in KINDS for days in WINDOWS]
-RECENCY = [f"days_since_last_{kind}" for kind in KINDS]
-NAMES = [
-    *COUNTS,
-    *RECENCY,
-    *(f"topic_{topic}_count_90d" for topic in TOPICS),
-    *(f"decay_{name}" for name in HALF_LIVES),
-    "distinct_channel_count_90d",
-    "active_day_count_90d",
-]
-Matrix = NDArray[np.float64]
+SIDES = ("leadwell", "polars", "duckdb", "pandas")
+GROWTH = (1_000_000, 10_000_000, 50_000_000)
+EVENTS_A_LEAD = 50
 
 
-def make_file(path: Path, events: int, leads: int, seed: int = 7) -> None:
-    """Events in order of time, as an export writes them; 1 in 50 is recorded too late to be known."""
-    rng = np.random.default_rng(seed)
-    now = microseconds(AS_OF)
-    occurred = np.sort(now - rng.integers(0, 180 * MICROSECONDS_A_DAY, events))
-    late = np.where(rng.random(events) < 0.02, 200 * MICROSECONDS_A_DAY, 0)
+def side_of(name: str) -> Callable[[Path], Matrix]:
+    """From a file to a matrix by one engine, whose imports happen here."""
+    if name == "leadwell":
+        from benchmarks.engagement_ours import Leadwell
 
-    def text(values: tuple[str, ...]) -> pa.DictionaryArray:
-        return pa.DictionaryArray.from_arrays(pa.array(rng.integers(0, len(values), events, np.int8)), list(values))
+        ours = Leadwell.prepared()
+        return lambda path: ours.matrix(ours.read(path))
+    from benchmarks import engagement_peers
 
-    order = rng.permutation(events)
-    lead = np.concatenate([np.arange(leads), rng.integers(0, leads, events - leads)])[order] + 1_000_000
-    late[order < leads] = 0  # so that every lead has an event that is known
-    table = pa.table(
-        {
-            "lead_id": lead,
-            "kind": text(KINDS),
-            "topic": text(TOPICS),
-            "channel": text(CHANNELS),
-            "occurred_at": pa.array(occurred, pa.timestamp("us", "UTC")),
-            "recorded_at": pa.array(np.minimum(occurred + 1_000_000, now) + late, pa.timestamp("us", "UTC")),
-        }
-    )
-    plain = pa.schema([(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type) for f in table.schema])
-    pq.write_table(table.cast(plain), path, row_group_size=1_000_000)
+    found: Callable[[Path], Matrix] = getattr(engagement_peers, f"by_{name}")
+    return found
 
 
-def settings_of_the_benchmark() -> FeatureSettings:
-    """The measures of the 43 features."""
-    return FeatureSettings(
-        windows_days=WINDOWS,
-        kinds=KINDS,
-        topics=TOPICS,
-        topic_window_days=90,
-        depths=(),
-        decays=tuple(Decay(name=name, half_life_days=days) for name, days in HALF_LIVES.items()),
-        lead_fields=(),
-        account_fields=(),
-    )
+def child(name: str, path: Path, small: Path, out: Path | None) -> dict[str, float]:
+    """Seconds and peak memory of one side on a file; it meets a small file first, for whatever it compiles or loads."""
+    work = growing if name == "growth" else side_of(name)
+    work(small)
+    before = _peak_mb()
+    start = time.perf_counter()
+    matrix = work(path)
+    took = time.perf_counter() - start
+    peak = _peak_mb()
+    if out is not None:
+        np.save(out, matrix)
+    return {"seconds": took, "peak_mb": peak, "above_mb": peak - before}
 
 
-@njit(nogil=True)
-def mark(ids: Any, first: int, place: Any) -> None:
-    """Note which ids occur."""
-    for i in range(len(ids)):
-        place[ids[i] - first] = 1
+def growing(path: Path) -> Matrix:
+    """Leadwell on a file of any size, part by part; what is kept is one sum a feature."""
+    import pyarrow.parquet as pq
+
+    from benchmarks.engagement_ours import Leadwell
+
+    ours = Leadwell.prepared()
+    leads = max(1, pq.read_metadata(path).num_rows // EVENTS_A_LEAD)
+    with tempfile.TemporaryDirectory() as folder:
+        return np.array(sum(np.nansum(matrix, axis=0) for matrix in ours.matrices(path, leads, Path(folder))))
 
 
-@njit(nogil=True)
-def look_up(ids: Any, first: int, place: Any, rows: Any) -> None:
-    """Row of each id."""
-    for i in range(len(ids)):
-        rows[i] = place[ids[i] - first]
+def _peak_mb() -> float:
+    """Most memory that this process held; Linux counts what the parent held too where only the usage is asked."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-@dataclass(frozen=True)
-class Leadwell:
-    """Our side: the spec of exactly these features."""
-
-    spec: FeatureSpec
-    vocabularies: Mapping[str, Vocabulary]
-
-    @classmethod
-    def prepared(cls) -> Leadwell:
-        """Resolve the spec and compile the kernels."""
-        words = {"event_kind": KINDS, "topic": TOPICS, "depth": (), "event_channel": CHANNELS}
-        vocabularies = {name: Vocabulary.of(name, {value: [] for value in values}) for name, values in words.items()}
-        settings = settings_of_the_benchmark()
-        by_field = {feature.field: feature for feature in declared_features(settings, vocabularies)}
-        features = tuple(by_field[name] for name in NAMES)
-        plan = EngagementPlan.of(settings, vocabularies)
-        return cls(FeatureSpec(features, settings, plan.values, {}, 0), vocabularies)
-
-    def read(self, path: Path) -> Tables:
-        """Read and encode: text to codes through the file's own dictionaries, ids to rows through one look-up."""
-        columns = ["lead_id", "kind", "topic", "channel", "occurred_at", "recorded_at"]
-        table = pq.read_table(path, columns=columns, read_dictionary=["kind", "topic", "channel"])
-        size = len(table)
-        events: dict[str, NDArray[Any]] = {}
-        for name, vocabulary in (("kind", "event_kind"), ("topic", "topic"), ("channel", "event_channel")):
-            codes, at = np.empty(size, dtype=np.uint8), 0
-            for chunk in table[name].chunks:
-                of = [self.vocabularies[vocabulary].code(value) for value in chunk.dictionary.to_pylist()]
-                np.take(np.array([*of, 0], np.uint8), chunk.indices.fill_null(len(of)), out=codes[at : at + len(chunk)])
-                at += len(chunk)
-            events[name] = codes
-        for name in ("occurred_at", "recorded_at"):
-            events[name] = np.concatenate([chunk.cast(pa.int64()).to_numpy() for chunk in table[name].chunks])
-        lead = [chunk.to_numpy() for chunk in table["lead_id"].chunks]
-        first, last = min(part.min() for part in lead), max(part.max() for part in lead)
-        place, rows = np.zeros(last - first + 1, dtype=np.int32), np.empty(size, dtype=np.int32)
-        for part in lead:
-            mark(part, first, place)
-        ids = np.flatnonzero(place) + first
-        place[ids - first] = np.arange(len(ids))
-        at = 0
-        for part in lead:
-            look_up(part, first, place, rows[at : at + len(part)])
-            at += len(part)
-        events["lead"] = rows
-        return tables_of(ids, events)
-
-    def matrix(self, tables: Tables) -> Matrix:
-        """Features of every lead."""
-        return features_of(known_at(tables, AS_OF), self.spec).matrix
-
-
-def tables_of(ids: NDArray[Any], events: Mapping[str, NDArray[Any]]) -> Tables:
-    """Tables with events only."""
-    none = np.empty(0, dtype=object)
-    return Tables(ids, none, none, {}, {}, events, {}, {}, {}, {}, {}, {})
-
-
-def by_pandas(path: Path) -> Matrix:
-    """Grouped sizes unstacked, text as categories."""
-    frame = pd.read_parquet(path)
-    cut = pd.Timestamp(AS_OF)
-    frame = frame[(frame["recorded_at"] <= cut) & (frame["occurred_at"] <= cut)]
-    leads = np.unique(frame["lead_id"])
-    frame = pd.DataFrame(
-        {
-            "lead_id": frame["lead_id"],
-            "kind": pd.Categorical(frame["kind"], KINDS),
-            "topic": pd.Categorical(frame["topic"], TOPICS),
-            "channel": pd.Categorical(frame["channel"], CHANNELS),
-            "age": TODAY - frame["occurred_at"].astype("int64") // MICROSECONDS_A_DAY,
-        }
-    )
-
-    def sizes(part: pd.DataFrame, by: str) -> pd.DataFrame:
-        return part.groupby(["lead_id", by], observed=False).size().unstack(fill_value=0).reindex(leads, fill_value=0)
-
-    counts = {days: sizes(frame[frame["age"] <= days], "kind") for days in WINDOWS}
-    recency = frame.groupby(["lead_id", "kind"], observed=False)["age"].min().unstack().reindex(leads)
-    recent = frame[frame["age"] <= 90]
-    parts = [counts[days][[kind]].to_numpy() for kind in KINDS for days in WINDOWS]
-    parts += [recency[list(KINDS)].to_numpy(), sizes(recent, "topic")[list(TOPICS)].to_numpy()]
-    for days in HALF_LIVES.values():
-        weights = pd.Series(np.exp2(-frame["age"].to_numpy() / days), index=frame.index)
-        parts.append(weights.groupby(frame["lead_id"]).sum().reindex(leads).to_numpy()[:, None])
-    for column in ("channel", "age"):
-        distinct = recent.drop_duplicates(["lead_id", column]).groupby("lead_id").size()
-        parts.append(distinct.reindex(leads, fill_value=0).to_numpy()[:, None])
-    return np.concatenate(parts, axis=1).astype(np.float64)
-
-
-def by_duckdb(path: Path | str) -> Matrix:
-    """One pass of filtered aggregates; distinct values as bits, which is faster there than count(DISTINCT)."""
-    parts = [f"count(*) FILTER (kind = '{kind}' AND age <= {days})" for kind in KINDS for days in WINDOWS]
-    parts += [f"min(age) FILTER (kind = '{kind}')" for kind in KINDS]
-    parts += [f"count(*) FILTER (topic = '{topic}' AND age <= 90)" for topic in TOPICS]
-    parts += [f"sum(exp(age::DOUBLE * {-math.log(2) / days!r}))" for days in HALF_LIVES.values()]
-    codes = " ".join(f"WHEN '{channel}' THEN {1 << code}" for code, channel in enumerate(CHANNELS))
-    parts += [f"bit_count(bit_or(CASE channel {codes} END) FILTER (age <= 90))"]
-    parts.append(
-        "coalesce(bit_count(bit_or(CASE WHEN age < 46 THEN 1::BIGINT << age END)), 0)"
-        " + coalesce(bit_count(bit_or(CASE WHEN age BETWEEN 46 AND 90 THEN 1::BIGINT << (age - 46) END)), 0)"
-    )
-    chosen = ", ".join(f"{part} AS f{i}" for i, part in enumerate(parts))
-    source = f"read_parquet('{path}')" if isinstance(path, Path) else path
-    query = f"""
-        SELECT {chosen} FROM (
-            SELECT *, ({TODAY} - epoch_us(occurred_at) // {MICROSECONDS_A_DAY})::INTEGER AS age FROM {source}
-            WHERE epoch_us(recorded_at) <= {microseconds(AS_OF)} AND epoch_us(occurred_at) <= {microseconds(AS_OF)}
-        ) GROUP BY lead_id ORDER BY lead_id"""
-    duckdb.execute("SET enable_progress_bar = false")
-    table = duckdb.sql(query).to_arrow_table()
-    return np.column_stack([column.to_numpy().astype(np.float64) for column in table.columns])
-
-
-def by_polars(source: Path | pl.DataFrame) -> Matrix:
-    """One streaming group-by over lazily read columns."""
-    frame = pl.scan_parquet(source) if isinstance(source, Path) else source.lazy()
-    age = pl.col("age")
-    recent = age <= 90
-    parts = [((pl.col("kind") == kind) & (age <= days)).sum() for kind in KINDS for days in WINDOWS]
-    parts += [age.filter(pl.col("kind") == kind).min() for kind in KINDS]
-    parts += [((pl.col("topic") == topic) & recent).sum() for topic in TOPICS]
-    parts += [pl.col(f"weight_{name}").sum() for name in HALF_LIVES]
-    parts += [pl.col("channel").filter(recent).n_unique(), age.filter(recent).n_unique()]
-    micros = pl.col("occurred_at").dt.epoch("us")
-    # Short text compares faster as integers: the strong idiom there is an Enum.
-    words = [pl.col(c).cast(pl.Enum(v)) for c, v in (("kind", KINDS), ("topic", TOPICS), ("channel", CHANNELS))]
-    found = (
-        frame.filter((pl.col("recorded_at") <= AS_OF) & (pl.col("occurred_at") <= AS_OF))
-        .select("lead_id", *words, age=(TODAY - micros // MICROSECONDS_A_DAY).cast(pl.Int32))
-        .with_columns(**{f"weight_{name}": (-age / days * np.log(2)).exp() for name, days in HALF_LIVES.items()})
-        .group_by("lead_id")
-        .agg(part.alias(f"f{i}") for i, part in enumerate(parts))
-        .collect(engine="streaming")
-    )
-    return found.sort("lead_id").drop("lead_id").cast(pl.Float64).to_numpy()
+def measured(name: str, path: Path, small: Path, out: Path | None = None) -> dict[str, float]:
+    """The same in a process of its own."""
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.engagement",
+        "--side",
+        name,
+        "--file",
+        str(path),
+        "--small",
+        str(small),
+    ]
+    command += ["--out", str(out)] if out is not None else []
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=True)
+    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
 
 
 def run(events: int = 10_000_000, leads: int = 200_000, repeats: int = 3) -> list[dict[str, Any]]:
-    """Both rows of the benchmark: millions of events from a file, and one lead in memory."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "events.parquet"
+    """Time and memory on millions of events from a file, growth, and one lead in memory."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path, small = folder / "events.parquet", folder / "small.parquet"
         make_file(path, events, leads)
-        ours = Leadwell.prepared()
-        ours.matrix(one_lead()[0])  # compiled before the clock starts, as in a service
-        sides: dict[str, Callable[[], Matrix]] = {
-            "leadwell": lambda: ours.matrix(ours.read(path)),
-            "polars": lambda: by_polars(path),
-            "duckdb": lambda: by_duckdb(path),
-            "pandas": lambda: by_pandas(path),
-        }
-        timed: dict[str, tuple[float, Matrix]] = {}
+        make_file(small, 20_000, 400)
+        seconds: dict[str, float] = {}
+        memory: dict[str, float] = {}
         for turn in range(repeats):  # in turns, so that a busy machine is busy for all; the slow ones go once
-            for name, side in sides.items():
-                if turn == 0 or name in ("leadwell", "polars"):
-                    took, matrix = best_of(side, 1)
-                    timed[name] = (min(took, timed[name][0] if name in timed else took), matrix)
-    expected = timed["leadwell"][1]
-    for name, (_, matrix) in timed.items():
-        np.testing.assert_allclose(
-            np.nan_to_num(matrix, nan=-1), np.nan_to_num(expected, nan=-1), atol=1e-5, err_msg=name
-        )
-    seconds = {name: took for name, (took, _) in timed.items()}
-    batch = row(
-        f"engagement features, Parquet to matrix, {events:,} events", "s", seconds, "half of the fastest peer", 0.5
-    )
-    return [batch, one_lead_row(ours)]
+            for side in SIDES:
+                if turn == 0 or side in ("leadwell", "polars"):
+                    found = measured(side, path, small, folder / side if turn == 0 else None)
+                    seconds[side] = min(found["seconds"], seconds.get(side, np.inf))
+                    memory[side] = min(found["peak_mb"], memory.get(side, np.inf))
+        expected = np.nan_to_num(np.load(folder / "leadwell.npy"), nan=-1)
+        for side in SIDES[1:]:
+            matrix = np.nan_to_num(np.load(folder / f"{side}.npy"), nan=-1)
+            np.testing.assert_allclose(matrix, expected, atol=1e-5, err_msg=side)
+        what = f"{events:,} events"
+        time_row = row(f"engagement features, Parquet to matrix, {what}", "s", seconds, "half of the fastest peer", 0.5)
+        memory_row = row(f"peak memory of the same, {what}", "MB", memory, "shown beside", 0) | {"met": None}
+    return [
+        time_row,
+        memory_row,
+        one_lead_row(),
+        *growth_rows(GROWTH if events >= GROWTH[1] else (events // 4, events)),
+    ]
 
 
-def one_lead() -> tuple[Tables, pl.DataFrame]:
+def growth_rows(sizes: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Time for each event and peak memory as the file grows, part by part."""
+    times: dict[str, float] = {}
+    peaks: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        small = folder / "small.parquet"
+        make_file(small, 20_000, 400)
+        for events in sizes:
+            path = folder / "events.parquet"
+            make_file(path, events, events // EVENTS_A_LEAD)
+            found = min((measured("growth", path, small) for _ in range(2)), key=lambda one: one["seconds"])
+            label = f"{events / 1e6:g} M"
+            times[label], peaks[label] = found["seconds"] / events * 1e9, found["peak_mb"]
+    first, last = next(iter(times)), list(times)[-1]
+    growth = times[last] / min(times.values())
+    bounded = peaks[last] <= 1.2 * peaks[list(peaks)[-2]]
+    others = {label: round(value, 1) for label, value in times.items() if label != last}
+    largest = {label: round(value, 1) for label, value in peaks.items() if label != last}
+    what = f"from {first} to {last} events"
+    return [
+        {"name": f"time for each event, {what}", "unit": "ns", "ours": round(times[last], 1), "peers": others,
+         "ratio": round(growth, 2), "target": "at most 1.2 times the least", "met": growth <= 1.2},
+        {"name": f"peak memory, {what}, part by part", "unit": "MB", "ours": round(peaks[last], 1), "peers": largest,
+         "ratio": round(peaks[last] / peaks[list(peaks)[-2]], 2), "target": "at most 1.2 times", "met": bounded},
+    ]  # fmt: skip
+
+
+def one_lead() -> tuple[Any, Any]:
     """One lead with 47 events, encoded and as a frame."""
+    import polars as pl
+
+    from benchmarks.engagement_ours import tables_of
+
     rng = np.random.default_rng(3)
     codes = {"kind": KINDS, "topic": TOPICS, "channel": CHANNELS}
     drawn = {name: rng.integers(0, len(values), 47) for name, values in codes.items()}
-    occurred = microseconds(AS_OF) - rng.integers(0, 150 * MICROSECONDS_A_DAY, 47)
+    occurred = NOW - rng.integers(0, 150 * MICROSECONDS_A_DAY, 47)
     events = {name: (values + 1).astype(np.uint8) for name, values in drawn.items()}
     events |= {"lead": np.zeros(47, np.int32), "occurred_at": occurred, "recorded_at": occurred.copy()}
     frame = pl.DataFrame(
@@ -306,8 +175,14 @@ def one_lead() -> tuple[Tables, pl.DataFrame]:
     return tables_of(np.array(["lead"], dtype=object), events), frame
 
 
-def one_lead_row(ours: Leadwell) -> dict[str, Any]:
+def one_lead_row() -> dict[str, Any]:
     """Encoded arrays to features of one lead."""
+    import duckdb
+
+    from benchmarks.engagement_ours import Leadwell
+    from benchmarks.engagement_peers import by_duckdb, by_polars
+
+    ours = Leadwell.prepared()
     tables, frame = one_lead()
     known_peer = frame.to_arrow()
     duckdb.register("one_lead", known_peer)
@@ -356,5 +231,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--leads", type=int, default=200_000)
+    parser.add_argument("--side", choices=(*SIDES, "growth"))
+    parser.add_argument("--file", type=Path)
+    parser.add_argument("--small", type=Path)
+    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    if arguments.side:
+        print(json.dumps(child(arguments.side, arguments.file, arguments.small, arguments.out)))
+        sys.stdout.flush()
+        os._exit(0)  # DuckDB lists every object that it leaks when Python ends in the ordinary way
     print(json.dumps(run(arguments.events, arguments.leads), indent=1))

@@ -49,11 +49,13 @@ def demo(
     Example: leadwell demo --leads 5000
     """
     from configs.settings import load_settings
+    from features.intake.quality.check import check
     from features.intake.sources import find_files, read_tables
     from serving.requests import request_of
     from serving.rescore import rescore
     from training.propose import propose
     from training.publish import promote
+    from training.quality_report import write_quality_report
     from training.record import log_training, training_report
     from training.report import TableCount, write_report
     from training.sample import make_sample
@@ -71,15 +73,17 @@ def demo(
     files = find_files(world)
     with log.step("Checking the data") as (_, says):
         intake = read_tables(files, settings, assets=settings.assets, as_of=instant)
+        quality = check(intake, settings, as_of=instant, files=files)
         rejected, twice = intake.rejects.num_rows, sum(c.duplicate for c in intake.counts.values())
         says.append(f"{rejected:,} rows rejected, {twice:,} duplicates counted once")
     with log.step("Proposing segments") as (report, says):
         proposed = propose(intake.tables, settings, instant, out / "proposals", progress=report)
         says.append(f"{len(proposed.proposals)} clusters, {len(proposed.proposed)} worth a person's look")
     with log.step("Training with the approved segment map") as (report, says):
-        trained = train(intake.tables, settings, instant, bundle, progress=report)
+        trained = train(intake.tables, settings, instant, bundle, quality=quality, progress=report)
         own = sum(record.kept for record in trained.bundle.readiness.records)
         says.append(f"{trained.dataset.counts['train']:,} rows; {own} segments earned a model of their own")
+    write_quality_report(quality, trained.hygiene, out / "quality.html", title=f"{leads:,} leads of a made world")
     with log.step("Logging to MLflow and promoting the bundle") as (_, says):
         log_training(trained, settings, out, f"demo of {leads:,} leads")
         champion = promote(out, bundle, by="leadwell demo", as_of=instant)
@@ -129,7 +133,8 @@ def demo(
     _show_decision(decision, took)
     line(f"[bold]Report[/bold]  {written.resolve()}")
     line(
-        f"[dim]scores {scores}/, proposals {out / 'proposals' / 'report.html'}, MLflow store {out / 'mlflow.db'}[/dim]"
+        f"[dim]data quality {out / 'quality.html'}, proposals {out / 'proposals' / 'report.html'}, scores {scores}/, "
+        f"MLflow store {out / 'mlflow.db'}[/dim]"
     )
     line(f"[dim]{time.perf_counter() - started:.0f} seconds in all[/dim]")
     next_step(f"leadwell serve --bundle {bundle} --as-of {AS_OF} --no-key")

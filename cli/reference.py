@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from cli.reference_words import (
     ABSTAIN_SAYS,
     ENVIRONMENT,
+    FEATURE_SAYS,
     GATE_SAYS,
     NOT_SHIPPED,
     NOT_SHIPPED_PERMITS,
@@ -25,7 +26,6 @@ from cli.reference_words import (
 from configs.cards import RuleCard
 from configs.dictionary import count_facts
 from configs.settings import Settings, load_settings
-from features.catalog import declared_features
 from models.bands import CUT_BANDS, REASONS
 from policy.gates import NEVER_FEATURES
 from policy.reasons import EVALUATION_ERROR, NO_LEGAL_BASIS
@@ -33,8 +33,12 @@ from serving.reasons import REPLAY_BLOCK
 
 PAGE = Path("docs/reference.md")
 COMMAND = "python -m cli.reference"
-SETTING_FILES = {"training.yaml": "training", "serving.yaml": "serving", "features.yaml": "features"}
-SIGNS = {-1: "-", 0: "", 1: "+"}
+SETTING_FILES = {
+    "training.yaml": "training",
+    "serving.yaml": "serving",
+    "features.yaml": "features",
+    "quality.yaml": "quality",
+}
 OPENING = f"""# Reference
 
 Made from the code and the shipped configuration by `{COMMAND}` (`make docs`); do not edit. A test compares this page
@@ -67,12 +71,12 @@ def page() -> str:
         *_reasons(settings),
         *_facts(settings),
         *_parameters(settings),
-        *_features(settings),
+        *_features(),
         *_scorecard(settings),
         *_bands(settings),
         *_settings(settings),
         "## Environment variables",
-        _table(("name", "what"), [(f"`{name}`", says) for name, says in ENVIRONMENT.items()]),
+        table(("name", "what"), [(f"`{name}`", says) for name, says in ENVIRONMENT.items()]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -98,14 +102,14 @@ def _commands(app: Any) -> Iterator[str]:
         paragraphs = [" ".join(text.split()) for text in (command.help or "").split("\n\n")]
         examples = [text.removeprefix("Example: ") for text in paragraphs if text.startswith("Example: ")]
         rows.append((f"`{name}`", paragraphs[0], "<br>".join(f"`{example}`" for example in examples)))
-    yield _table(("command", "what it does", "example"), rows)
+    yield table(("command", "what it does", "example"), rows)
     yield "`--help` after any command lists its options."
 
 
 def _segments(settings: Settings) -> Iterator[str]:
     yield "## Segments"
     ordered = sorted(settings.segments, key=lambda segment: segment.priority)
-    yield _table(
+    yield table(
         ("id", "version", "priority", "purpose", "title", "next best action"),
         [(f"`{s.id}`", s.version, s.priority, _words(s.purpose), s.title, s.next_best_action) for s in ordered],
     )
@@ -118,17 +122,17 @@ def _rules(settings: Settings) -> Iterator[str]:
     yield "## Rules"
     yield "A rule blocks unless it surely does not apply. Confidence is ours in the citation, not in the reading of it."
     columns = ("id", "title", "effect", "channels", "from", "reason codes", "legal basis (confidence)")
-    yield _table(columns, [_card(card) for card in rules])
+    yield table(columns, [_card(card) for card in rules])
     yield "## Permits"
     yield "Nothing is allowed without a permit, and a permit counts only where its condition surely holds."
-    yield _table(columns, [_card(card) for card in permits])
+    yield table(columns, [_card(card) for card in permits])
     shipped = {shipped_id(card.id, NOT_SHIPPED) for card in cards}
     yield "## Not shipped yet"
     yield "Default cards of the policy without a card in `configs/policy/rules/`."
-    yield _table(("id", "title"), [(i, title) for i, title in NOT_SHIPPED.items() if i not in shipped])
+    yield table(("id", "title"), [(i, title) for i, title in NOT_SHIPPED.items() if i not in shipped])
     missing = [(i, title) for i, title in NOT_SHIPPED_PERMITS.items() if i not in {card.id for card in cards}]
     if missing:
-        yield _table(("permit", "title"), missing)
+        yield table(("permit", "title"), missing)
 
 
 def _card(card: RuleCard) -> tuple[object, ...]:
@@ -164,9 +168,9 @@ def _reasons(settings: Settings) -> Iterator[str]:
     for code in sorted(found):
         cards = list(dict.fromkeys(card for card, _ in found[code]))
         rows.append((f"`{code}`", ", ".join(cards), "<br>".join(dict.fromkeys(says for _, says in found[code]))))
-    yield _table(("code", "card", "says"), rows)
+    yield table(("code", "card", "says"), rows)
     yield "A lead that cannot be read is listed under `rejected` with one of these:"
-    yield _table(("code", "says"), [(f"`{code}`", says) for code, says in REJECTION_SAYS.items()])
+    yield table(("code", "says"), [(f"`{code}`", says) for code, says in REJECTION_SAYS.items()])
 
 
 def _facts(settings: Settings) -> Iterator[str]:
@@ -189,7 +193,7 @@ def _facts(settings: Settings) -> Iterator[str]:
         for name, fact in settings.facts.items()
         if name not in counted
     ]
-    yield _table(("name", "type", "per", "values", "says", "max age"), rows)
+    yield table(("name", "type", "per", "values", "says", "max age"), rows)
     window = features.topic_window_days
     yield f"Besides these, {len(counted)} counts per lead follow from `features.yaml`:"
     patterns = [
@@ -197,7 +201,7 @@ def _facts(settings: Settings) -> Iterator[str]:
         (f"`topic_{{topic}}_count_{window}d`", _listed(features.topics), str(window)),
         (f"`depth_{{depth}}_count_{window}d`", _listed(features.depths), str(window)),
     ]
-    yield _table(("name", "of", "days"), patterns)
+    yield table(("name", "of", "days"), patterns)
 
 
 def _parameters(settings: Settings) -> Iterator[str]:
@@ -211,18 +215,12 @@ def _parameters(settings: Settings) -> Iterator[str]:
         )
         for name, parameter in sorted(settings.parameters.items())
     ]
-    yield _table(("name", "value", "reference", "note"), rows)
+    yield table(("name", "value", "reference", "note"), rows)
 
 
-def _features(settings: Settings) -> Iterator[str]:
+def _features() -> Iterator[str]:
     yield "## Features"
-    yield (
-        "`sign`: + never lowers readiness as it grows, - never raises it, empty where the field knows no sign. A flat "
-        "export adds the attributes that its mapping declares. The primary segment is one more, `segment`."
-    )
-    declared = declared_features(settings.features, settings.vocabularies)
-    rows = [(f"`{f.name}`", f.group, f.says, SIGNS[f.monotone], "yes" if f.categorical else "") for f in declared]
-    yield _table(("name", "group", "says", "sign", "categorical"), rows)
+    yield "Every feature, how it is counted and what it may be used for: [features](features.md)."
 
 
 def _scorecard(settings: Settings) -> Iterator[str]:
@@ -234,37 +232,42 @@ def _scorecard(settings: Settings) -> Iterator[str]:
         for part, rules in (("fit", card.fit), ("engagement", card.engagement))
         for rule in rules
     ]
-    yield _table(("id", "part", "group", "cap", "points", "says", "when"), rows)
+    yield table(("id", "part", "group", "cap", "points", "says", "when"), rows)
     grades = [("fit", grade, points) for grade, points in card.fit_grades.items()]
     grades += [("engagement", str(grade), points) for grade, points in card.engagement_grades.items()]
-    yield _table(("part", "grade", "points from"), grades)
+    yield table(("part", "grade", "points from"), grades)
     decay = [(f"more than {step.over_days}", f"{step.keep_percent} %") for step in card.decay]
-    yield _table(("quiet days", "of its points engagement keeps"), decay)
+    yield table(("quiet days", "of its points engagement keeps"), decay)
 
 
 def _bands(settings: Settings) -> Iterator[str]:
     yield "## Bands and abstain reasons"
-    yield _table(("band", "probability from"), [(band, settings.training.bands[band]) for band in CUT_BANDS])
+    yield table(("band", "probability from"), [(band, settings.training.bands[band]) for band in CUT_BANDS])
     yield "`unknown` means that the model abstains from a band and says why, in this order:"
-    yield _table(("reason", "when"), [(f"`{reason}`", ABSTAIN_SAYS[reason]) for reason in (*REASONS[1:], "NO_SCORE")])
+    yield table(("reason", "when"), [(f"`{reason}`", ABSTAIN_SAYS[reason]) for reason in (*REASONS[1:], "NO_SCORE")])
 
 
 def _settings(settings: Settings) -> Iterator[str]:
     yield "## Settings"
     yield "`default` is what holds where a file leaves the key out; `must be given` where it may not."
     rows = [
-        (file, f"`{key}`", shown, default, SETTING_SAYS.get(key, SETTING_SAYS.get(key.rsplit(".", 1)[-1], "")))
+        (file, f"`{key}`", shown, default, _setting_says(key))
         for file, part in SETTING_FILES.items()
-        for key, shown, default in _fields(getattr(settings, part), "")
+        for key, shown, default in shown_settings(getattr(settings, part))
     ]
-    yield _table(("file", "key", "shipped", "default", "what"), rows)
+    yield table(("file", "key", "shipped", "default", "what"), rows)
 
 
-def _fields(section: BaseModel, before: str) -> Iterator[tuple[str, str, str]]:
+def _setting_says(key: str) -> str:
+    return FEATURE_SAYS.get(key) or SETTING_SAYS.get(key, SETTING_SAYS.get(key.rsplit(".", 1)[-1], ""))
+
+
+def shown_settings(section: BaseModel, before: str = "") -> Iterator[tuple[str, str, str]]:
+    """Every setting of a section as (dotted key, shipped value, default)."""
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if isinstance(value, BaseModel):
-            yield from _fields(value, f"{before}{name}.")
+            yield from shown_settings(value, f"{before}{name}.")
             continue
         default = "must be given" if field.is_required() else _shown(field.get_default(call_default_factory=False))
         yield f"{before}{name}", _shown(value), default
@@ -290,7 +293,8 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table in Markdown."""
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from configs.settings import Settings
+    from models.segment_lint import Finding
     from models.segment_map import SegmentMap
 
 segments = typer.Typer(help="Propose, check and show segments.", no_args_is_help=True)
@@ -84,11 +85,12 @@ def lint(
     settings = load_settings(configs)
     instant = chosen(as_of, data)
     segment_map = SegmentMap.load(settings)
-    member = None
+    member: NDArray[np.bool_] | None = None
+    below: list[Finding] = []
     if data is not None:
         with step("Finding members"):
-            member = _members(data, settings, segment_map, instant)
-    found = lint_segments(
+            member, below = _members(data, settings, segment_map, instant)
+    found = below + lint_segments(
         segment_map,
         on=instant.date(),
         assets=settings.assets,
@@ -109,18 +111,34 @@ def lint(
         raise typer.Exit(1)
 
 
-def _members(data: Path, settings: Settings, segment_map: SegmentMap, as_of: datetime) -> NDArray[np.bool_]:
-    """Lead by segment, as known at an instant."""
+def _members(
+    data: Path, settings: Settings, segment_map: SegmentMap, as_of: datetime
+) -> tuple[NDArray[np.bool_], list[Finding]]:
+    """Lead by segment, as known at an instant, and an error for every segment below its hygiene minimum."""
     from features.facts import FactBuilder, facts_of
+    from features.intake.quality.check import check
     from features.intake.sources import find_files, read_tables
     from features.inventory import Inventory
     from features.view import view_at
+    from models.hygiene import judge
+    from models.segment_lint import Finding
 
-    tables = read_tables(find_files(data), settings, assets=settings.assets, as_of=as_of).tables
+    intake = read_tables(find_files(data), settings, assets=settings.assets, as_of=as_of)
+    tables = intake.tables
     inventory = Inventory.of(settings.assets, settings.vocabularies)
     builder = FactBuilder.of(settings)
     facts = facts_of(view_at(tables, as_of, builder.view), builder, inventory)
-    return segment_map.members(facts, as_of=as_of).member
+    failed = judge(tables, settings, segment_map, as_of, check(intake, settings, as_of=as_of)).failed
+    mend = "complete the field, or have the data steward lower the limit in quality.yaml"
+    below = [
+        Finding(
+            settings.files.get(("segments", gate.name), "segments"), gate.name, gate.field or "enter", "error",
+            "BELOW_HYGIENE", gate.says.removeprefix(f"{gate.name}: "), mend,
+        )
+        for gate in failed
+        if gate.kind == "segment"
+    ]  # fmt: skip
+    return segment_map.members(facts, as_of=as_of).member, below
 
 
 def _sizes(segment_map: SegmentMap, member: NDArray[np.bool_]) -> list[tuple[str, int]]:

@@ -36,6 +36,7 @@ def train(
     """
     from configs.settings import load_settings, load_source
     from features.intake.flat import read_flat
+    from features.intake.quality.check import check as check_tables
     from features.intake.sources import find_files, read_tables
     from training.record import log_training, training_report
     from training.report import write_report
@@ -51,11 +52,13 @@ def train(
             trained = train_flat(intake, settings, mapping, bundle, progress=report)
         name = mapping.name
     elif data is not None and source is None and leads is None:
-        instant = chosen(as_of, data)
+        instant, files = chosen(as_of, data), find_files(data)
         with step("Reading tables"):
-            intake = read_tables(find_files(data), settings, assets=settings.assets, as_of=instant)
+            intake = read_tables(files, settings, assets=settings.assets, as_of=instant)
+        with step("Checking the data"):
+            quality = check_tables(intake, settings, as_of=instant, files=files)
         with step("Training") as report:
-            trained = train_tables(intake.tables, settings, instant, bundle, progress=report)
+            trained = train_tables(intake.tables, settings, instant, bundle, quality=quality, progress=report)
         name = data.name
     else:
         raise InputInvalid("train", "expected either --data FOLDER, or --source MAPPING with --leads FILE")
@@ -67,7 +70,13 @@ def train(
     rejected = intake.rejects.num_rows
     if rejected:
         line(f"[yellow]{rejected:,} rows were rejected: leadwell data check --rejects FILE lists them[/yellow]")
+    for gate in trained.hygiene.failed:
+        line(f"[red]below its minimum[/red] {gate.says}")
+    if trained.hygiene.inactive:
+        line(f"[yellow]inactive in this bundle: {', '.join(trained.hygiene.inactive)}[/yellow]")
     line(f"bundle {trained.bundle.bundle_id[:12]} in {bundle}; report {page}")
+    if not trained.hygiene.model_passed:
+        line("[yellow]promote will refuse this bundle; `leadwell data check` says what to mend[/yellow]")
     next_step(f'leadwell promote --bundle {bundle} --by "YOUR NAME"')
 
 
@@ -159,15 +168,22 @@ def promote(
     by: By,
     bundle: Annotated[Path, typer.Option("--bundle", help="the bundle to serve from now on")] = ARTIFACTS / "bundle",
     artifacts: Artifacts = ARTIFACTS,
+    despite: Annotated[
+        str, typer.Option("--despite-hygiene", help="why it may serve below the hygiene minimum; kept in the history")
+    ] = "",
 ) -> None:
     """Make a bundle the champion: verify it, try it in a child process, then switch what serves in one step.
+
+    A bundle whose data were below the hygiene minimum is refused.
 
     Example: leadwell promote --bundle artifacts/bundle --by "Ada Example"
     """
     from training.publish import promote as promote_bundle
 
     with step("Verifying the bundle and switching the champion"):
-        champion = promote_bundle(artifacts, bundle, by=by, as_of=chosen(None))
+        champion = promote_bundle(artifacts, bundle, by=by, as_of=chosen(None), despite=despite)
+    if champion.despite:
+        line(f"[yellow]below the hygiene minimum; {by} promoted it all the same: {champion.despite}[/yellow]")
     line(f"champion {champion.bundle_id[:12]}, before it {(champion.previous or 'none')[:12]}")
     next_step("leadwell serve")
 

@@ -15,11 +15,20 @@ MAX_COUNT = 1_000_000
 
 
 def count_facts(features: FeatureSettings) -> dict[str, FactDeclaration]:
-    """The count facts that the declared kinds, topics, depths and windows imply."""
+    """The count facts that the declared kinds, topics, depths, channels and windows imply, in whole events.
+
+    Each event counts as much as it is likely that a person made it; the sum is rounded, halves up.
+    """
     window = features.topic_window_days
     named = {f"{kind}_count_{w}d": f"{kind} in {w} days" for kind in features.kinds for w in features.windows_days}
     named |= {f"topic_{topic}_count_{window}d": f"events about {topic} in {window} days" for topic in features.topics}
     named |= {f"depth_{depth}_count_{window}d": f"{depth} content in {window} days" for depth in features.depths}
+    named |= {
+        f"channel_{channel}_count_{window}d": f"events on {channel} in {window} days" for channel in features.channels
+    }
+    named[f"distinct_asset_count_{window}d"] = f"different resources in {window} days"
+    named[f"suspect_event_count_{window}d"] = f"events likelier made by a machine in {window} days"
+    named[f"repeated_theme_count_{window}d"] = f"topics asked about at least twice in {window} days"
     return {
         name: FactDeclaration(type="int", says=f"number of {says.replace('_', ' ')}", source="events", max=MAX_COUNT)
         for name, says in named.items()

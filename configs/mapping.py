@@ -21,6 +21,18 @@ class AttributeColumn(Section):
     group: Literal["fit", "engagement", "account"] = "fit"
     says: str = ""
     insist: bool = Field(default=False, description="learn from a column that is written after the outcome")
+    health: bool = Field(default=False, description="tells of a person's own health: used with explicit consent only")
+    prescriber: bool = Field(default=False, description="prescribing data: not used of who restricted it")
+    protected: bool = Field(default=False, description="a protected trait or a proxy of one: refused")
+    purposes: tuple[str, ...] = Field(
+        default=(), description="what it may be used for; none: as the record of data use says of such columns"
+    )
+
+    @property
+    def declared(self) -> str:
+        """What kind of data the column is declared to be, empty where it is none of the special ones."""
+        named = (("protected", self.protected), ("health", self.health), ("prescriber", self.prescriber))
+        return next((name for name, given in named if given), "")
 
     @model_validator(mode="after")
     def _not_leaking(self) -> AttributeColumn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,12 +15,17 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from configs.cards import FactDeclaration, Parameter, RuleCard
 from configs.checks import condition_problems
 from configs.content import ActionSettings, Asset
+from configs.curation import Correction, ReviewSettings, Shape, built, curated
+from configs.data_use import DataUse, data_use_problems
 from configs.definitions import SegmentDefinition
 from configs.dictionary import fact_dictionary
 from configs.errors import ConfigInvalid, Problem
+from configs.exports import ExportMapping
+from configs.identity import IdentitySettings
 from configs.mapping import SourceMapping
-from configs.measures import FeatureSettings
+from configs.measures import FeatureSettings, measure_problems
 from configs.points import ScorecardSettings
+from configs.quality import QualitySettings
 from configs.section import Section
 from configs.serving_settings import ServingSettings
 from configs.training_settings import TrainingSettings
@@ -47,6 +53,9 @@ class Settings(Section):
     actions: ActionSettings
     training: TrainingSettings
     serving: ServingSettings
+    identity: IdentitySettings
+    quality: QualitySettings
+    data_use: DataUse
     files: Mapping[tuple[str, str], str] = {}
 
     def digest(self, *parts: str) -> str:
@@ -55,15 +64,18 @@ class Settings(Section):
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def load_settings(folder: Path | None = None) -> Settings:
-    """Read a configuration folder (the shipped defaults when None); raises ConfigInvalid with all problems."""
+def load_settings(folder: Path | None = None, *, corrections: Path | None = None) -> Settings:
+    """Read a configuration folder (the shipped defaults when None); raises ConfigInvalid with all problems.
+
+    `corrections` is a file shaped like `corrections.yaml` that is laid on top of the folder's own.
+    """
     root = folder or DEFAULTS
     problems: list[Problem] = []
     if not root.is_dir():
         raise ConfigInvalid([Problem(str(root), "", "expected a folder of configuration files")])
     read = _Reader(root, problems)
     found: dict[str, Any] = {
-        "vocabularies": read.vocabularies(),
+        "vocabularies": read.vocabularies(corrections),
         "features": read.one("features.yaml", FeatureSettings),
         "scorecard": read.one("scorecard.yaml", ScorecardSettings),
         "segments": read.every("segments", SegmentDefinition),
@@ -75,7 +87,12 @@ def load_settings(folder: Path | None = None) -> Settings:
         "actions": read.one("actions.yaml", ActionSettings),
         "training": read.one("training.yaml", TrainingSettings),
         "serving": read.one("serving.yaml", ServingSettings),
+        "identity": read.one("identity.yaml", IdentitySettings),
+        "quality": read.one("quality.yaml", QualitySettings),
+        "data_use": read.one("data_use.yaml", DataUse),
     }
+    if found["features"] is not None and not problems:
+        problems += measure_problems(found["features"], found["vocabularies"])
     if found["features"] is not None and found["facts"]:
         try:
             found["facts"] = fact_dictionary(found["facts"], found["features"], found["vocabularies"])
@@ -83,6 +100,8 @@ def load_settings(folder: Path | None = None) -> Settings:
             problems.append(Problem("policy/facts.yaml", "facts", f"no vocabulary is named {error.args[0]}"))
         else:
             problems += condition_problems(found, read.files)
+    if found["data_use"] is not None and not problems:
+        problems += data_use_problems(found["data_use"], found["vocabularies"])
     if problems:
         raise ConfigInvalid(problems)
     return Settings.model_construct(**found, files=read.files)
@@ -94,6 +113,20 @@ def load_source(path: Path) -> SourceMapping:
     target = shipped if not path.exists() and path.suffix == "" and shipped.exists() else path
     problems: list[Problem] = []
     found = _Reader(target.parent, problems).one(target.name, SourceMapping)
+    if problems or found is None:
+        raise ConfigInvalid(problems)
+    return found
+
+
+def load_export(path: Path) -> ExportMapping:
+    """Read the mapping of an export of many tables; a bare name such as `salesforce` means the shipped file."""
+    shipped = DEFAULTS / "sources" / f"{path.name}.yaml"
+    target = shipped if not path.is_file() and path.suffix == "" and shipped.exists() else path
+    if not target.is_file():
+        names = sorted(file.stem for file in (DEFAULTS / "sources").glob("*.yaml"))
+        raise ConfigInvalid([Problem(str(path), "", f"expected the file of a mapping, or one of {', '.join(names)}")])
+    problems: list[Problem] = []
+    found = _Reader(target.parent, problems).one(target.name, ExportMapping)
     if problems or found is None:
         raise ConfigInvalid(problems)
     return found
@@ -154,20 +187,30 @@ class _Reader:
             self.problems.append(Problem(folder, "", "expected at least one YAML file"))
         return tuple(entries)
 
-    def vocabularies(self) -> dict[str, Vocabulary]:
+    def vocabularies(self, corrections: Path | None = None) -> dict[str, Vocabulary]:
         found: dict[str, Vocabulary] = {}
+        has_review = (self.root / "review.yaml").is_file()
+        review = (self.one("review.yaml", ReviewSettings) if has_review else None) or ReviewSettings()
         for path in sorted((self.root / "vocabularies").glob("*.yaml")):
             name = str(path.relative_to(self.root))
             raw = self._yaml(path)
-            shape = TypeAdapter(dict[str, dict[str, list[str]]])
-            for vocabulary, values in (self._validated(name, raw, shape, ()) or {}).items():
+            for vocabulary, values in (self._validated(name, raw, TypeAdapter(Shape), ()) or {}).items():
                 if vocabulary in found:
                     self.problems.append(Problem(name, vocabulary, "vocabulary declared twice"))
                 try:
-                    found[vocabulary] = Vocabulary.of(vocabulary, values)
+                    found[vocabulary] = built(vocabulary, values, review)
                 except ValueError as error:
                     self.problems.append(Problem(name, vocabulary, str(error)))
-        return found
+        for name in sorted(set(review.thresholds) - set(found)):
+            self.problems.append(Problem("review.yaml", f"thresholds.{name}", "no vocabulary has this name"))
+        settled = []
+        if (self.root / "corrections.yaml").is_file():
+            settled.append(("corrections.yaml", self.listed("corrections.yaml", "corrections", Correction)))
+        if corrections is not None:
+            other = _Reader(corrections.parent, self.problems)
+            settled.append((corrections.name, other.listed(corrections.name, "corrections", Correction)))
+        labels = None if review.labels is None else self.root / review.labels
+        return curated(found, settled, labels, review.precision, self.problems)
 
     def _each(self, name: str, raw: list[Any], model: type[T], key: str) -> tuple[T, ...]:
         checked = (self._validated(name, entry, model, _place(key, index, entry)) for index, entry in enumerate(raw))
@@ -228,7 +271,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Section):
         return value.model_dump(mode="json")
     if isinstance(value, Vocabulary):
-        return {"values": value.values, "codes": dict(value.codes)}
+        # Corrections and labelled titles decide codes, so they are part of what a digest stands for.
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, tuple | list):

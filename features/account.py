@@ -1,11 +1,14 @@
 """Account roll-up: what the other leads of the same account have done, never counting the lead itself.
 
 In batch it is added up from the leads present; online from the summaries of colleagues that the request carries.
-Both give the same whole numbers; -1 where it cannot be known.
+Both give the same whole numbers; -1 where it cannot be known. Colleagues weigh by role and influence as declared, and
+those who were quiet for the declared time are counted as silent: silence of a large account says something too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from features.columns import Columns, exact
-from features.engagement import Measures
+from features.engagement import EngagementPlan, Measures
 from features.tables import Known
 
 ROLL_UP = (
@@ -22,19 +25,57 @@ ROLL_UP = (
     "colleague_demo_request_count_90d",
     "active_colleague_count_90d",
     "decision_maker_colleague_count",
+    "silent_colleague_count",
+    "weighted_colleague_event_count_90d",
+    "colleague_weight",
+    "active_colleague_weight_90d",
     "days_since_last_colleague_event",
 )
+# Numbers that only make up a share: no features of their own.
+PARTS = ("colleague_weight", "active_colleague_weight_90d")
 SAYS = (
     "How many other leads are known at the same account",
     "Events of other leads at the same account in the last 90 days",
     "Demo requests of other leads at the same account in the last 90 days",
     "Other leads at the same account with an event in the last 90 days",
     "Other leads at the same account who decide on purchases",
+    "Other leads at the same account without an event for {silent_days} days",
+    "Events of other leads at the same account in the last 90 days, each times the weight of their role",
+    "Sum of the weights of the roles of other leads at the same account",
+    "Sum of the weights of the roles of other leads at the same account with an event in the last 90 days",
     "Days since another lead at the same account last did something",
 )
+NEEDED = ("event_count_90d", "demo_request_count_90d", "days_since_last_event")
+_SUMS = len(ROLL_UP) - 1
 
 
-def roll_up(known: Known, measures: Measures, decision_maker: int) -> NDArray[np.int32]:
+@dataclass(frozen=True, slots=True)
+class AccountRules:
+    """How colleagues count, resolved to codes: weight by role and influence, and after how many days one is silent."""
+
+    role_weight: NDArray[np.int64]
+    influence_weight: NDArray[np.int64]
+    silent_days: int
+
+    @classmethod
+    def of(cls, plan: EngagementPlan) -> AccountRules:
+        """Resolve the settings of a plan; a weight for a word that no vocabulary has counts for nobody."""
+        settings = plan.settings.account
+
+        def weights(name: str, declared: Mapping[str, int]) -> NDArray[np.int64]:
+            found = np.full(256, -1, dtype=np.int64)
+            for code, value in enumerate(plan.values.get(name, ()), start=1):
+                found[code] = declared.get(value, -1)
+            return found
+
+        return cls(
+            weights("role", settings.role_weights),
+            weights("influence", settings.influence_weights),
+            settings.silent_days,
+        )
+
+
+def roll_up(known: Known, measures: Measures, decision_maker: int, rules: AccountRules) -> NDArray[np.int32]:
     """One row per name of `ROLL_UP`, one column per lead. `decision_maker` is that influence's code.
 
     INVARIANT: colleagues' summaries give the same numbers as the colleagues' own rows.
@@ -43,29 +84,33 @@ def roll_up(known: Known, measures: Measures, decision_maker: int) -> NDArray[np
     found = np.full((len(ROLL_UP), n), -1, dtype=np.int32)
     account = exact(known.leads, "account", np.int32, n)
     if known.colleagues is not None:
-        return _from_summaries(known.colleagues, account, decision_maker, found)
-    row = measures.plan.row
-    needed = ("event_count_90d", "demo_request_count_90d", "days_since_last_event")
-    if not measures.supplied or not all(name in row for name in needed) or len(known.account_ids) == 0:
+        return _from_summaries(known.colleagues, account, decision_maker, rules, found)
+    row, accounts = measures.plan.row, len(known.account_ids)
+    if not measures.supplied or not all(name in row for name in NEEDED) or accounts == 0:
         return found
-    counts = measures.counts
     _from_rows(
         account,
         known.present,
+        exact(known.leads, "role", np.uint8, n),
         exact(known.leads, "influence", np.uint8, n),
         decision_maker,
-        counts[row[needed[0]]],
-        counts[row[needed[1]]],
-        counts[row[needed[2]]],
-        np.zeros((5, len(known.account_ids)), dtype=np.int64),
-        np.full((2, len(known.account_ids)), -1, dtype=np.int32),
+        *(measures.of(name) for name in NEEDED),
+        rules.role_weight,
+        rules.influence_weight,
+        rules.silent_days,
+        np.zeros((_SUMS, accounts), dtype=np.int64),
+        np.full((2, accounts), -1, dtype=np.int32),
         found,
     )
     return found
 
 
 def _from_summaries(
-    colleagues: Columns, account: NDArray[np.int32], decision_maker: int, found: NDArray[np.int32]
+    colleagues: Columns,
+    account: NDArray[np.int32],
+    decision_maker: int,
+    rules: AccountRules,
+    found: NDArray[np.int32],
 ) -> NDArray[np.int32]:
     if "lead" not in colleagues:
         return found
@@ -74,11 +119,13 @@ def _from_summaries(
     known = account >= 0 if supplied is None else (account >= 0) & supplied
     _add_summaries(
         exact(colleagues, "lead", np.int32, size),
+        exact(colleagues, "role", np.uint8, size),
         exact(colleagues, "influence", np.uint8, size),
         decision_maker,
-        exact(colleagues, "event_count_90d", np.int32, size),
-        exact(colleagues, "demo_request_count_90d", np.int32, size),
-        exact(colleagues, "days_since_last_event", np.int32, size),
+        *(exact(colleagues, name, np.int32, size) for name in NEEDED),
+        rules.role_weight,
+        rules.influence_weight,
+        rules.silent_days,
         known,
         n,
         found,
@@ -87,40 +134,62 @@ def _from_summaries(
 
 
 @njit(cache=True, nogil=True)
+def _add_one(
+    role: Any, influence: Any, decision_maker: int, events: Any, demos: Any, last: Any, role_weight: Any,
+    influence_weight: Any, silent_days: int, sums: Any,
+) -> None:  # fmt: skip
+    """Add one lead to sums. A role and influence without a weight weigh 1."""
+    weight = max(role_weight[role], influence_weight[influence])
+    if weight < 0:
+        weight = 1
+    seen = max(events, 0)
+    sums[0] += 1
+    sums[1] += seen
+    sums[2] += max(demos, 0)
+    sums[3] += seen > 0
+    sums[4] += influence == decision_maker
+    sums[5] += last < 0 or last > silent_days
+    sums[6] += weight * seen
+    sums[7] += weight
+    sums[8] += weight * (seen > 0)
+
+
+@njit(cache=True, nogil=True)
 def _add_summaries(
-    lead: Any, influence: Any, decision_maker: int, events: Any, demos: Any, last: Any, known: Any, n: int, found: Any
-) -> None:
+    lead: Any, role: Any, influence: Any, decision_maker: int, events: Any, demos: Any, last: Any, role_weight: Any,
+    influence_weight: Any, silent_days: int, known: Any, n: int, found: Any,
+) -> None:  # fmt: skip
+    newest = len(found) - 1
     for i in range(n):
         if known[i]:
-            found[0:5, i] = 0
+            found[0:newest, i] = 0
     for j in range(len(lead)):
         i = lead[j]
         if i < 0 or i >= n or not known[i]:
             continue
-        found[0, i] += 1
-        found[1, i] += max(events[j], 0)
-        found[2, i] += max(demos[j], 0)
-        found[3, i] += events[j] > 0
-        found[4, i] += influence[j] == decision_maker
-        if last[j] >= 0 and (found[5, i] < 0 or last[j] < found[5, i]):
-            found[5, i] = last[j]
+        _add_one(
+            role[j], influence[j], decision_maker, events[j], demos[j], last[j], role_weight, influence_weight,
+            silent_days, found[0:newest, i],
+        )  # fmt: skip
+        if last[j] >= 0 and (found[newest, i] < 0 or last[j] < found[newest, i]):
+            found[newest, i] = last[j]
 
 
 @njit(cache=True, nogil=True)
 def _from_rows(
-    account: Any, present: Any, influence: Any, decision_maker: int, events: Any, demos: Any, last: Any,
-    sums: Any, newest: Any, found: Any,
+    account: Any, present: Any, role: Any, influence: Any, decision_maker: int, events: Any, demos: Any, last: Any,
+    role_weight: Any, influence_weight: Any, silent_days: int, sums: Any, newest: Any, found: Any,
 ) -> None:  # fmt: skip
     """Add up each account once, then take each lead's own part away; the two newest make excluding oneself possible."""
+    own, most = np.empty(len(sums), dtype=np.int64), np.iinfo(np.int32).max
     for i in range(len(account)):
         a = account[i]
         if a < 0 or a >= sums.shape[1] or not present[i]:
             continue
-        sums[0, a] += 1
-        sums[1, a] += events[i]
-        sums[2, a] += demos[i]
-        sums[3, a] += events[i] > 0
-        sums[4, a] += influence[i] == decision_maker
+        _add_one(
+            role[i], influence[i], decision_maker, events[i], demos[i], last[i], role_weight, influence_weight,
+            silent_days, sums[:, a],
+        )  # fmt: skip
         if last[i] >= 0:
             if newest[0, a] < 0 or last[i] < newest[0, a]:
                 newest[1, a] = newest[0, a]
@@ -131,9 +200,11 @@ def _from_rows(
         a = account[i]
         if a < 0 or a >= sums.shape[1] or not present[i]:
             continue
-        found[0, i] = sums[0, a] - 1
-        found[1, i] = sums[1, a] - events[i]
-        found[2, i] = sums[2, a] - demos[i]
-        found[3, i] = sums[3, a] - (events[i] > 0)
-        found[4, i] = sums[4, a] - (influence[i] == decision_maker)
-        found[5, i] = newest[1, a] if last[i] >= 0 and last[i] == newest[0, a] else newest[0, a]
+        own[:] = 0
+        _add_one(
+            role[i], influence[i], decision_maker, events[i], demos[i], last[i], role_weight, influence_weight,
+            silent_days, own,
+        )  # fmt: skip
+        for row in range(len(sums)):
+            found[row, i] = min(sums[row, a] - own[row], most)
+        found[len(sums), i] = newest[1, a] if last[i] >= 0 and last[i] == newest[0, a] else newest[0, a]

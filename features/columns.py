@@ -1,13 +1,15 @@
 """Columns in memory: their plain form, and events packed one word each and sorted by lead.
 
-A word holds an event's age in whole UTC days and its codes, so that one pass over the rows is the only one that touches
-them in their original order; what follows reads each lead's words one after the other.
+A word holds an event's age in whole UTC days, its codes and how surely a person made it, so that one pass over the rows
+is the only one that touches them in their original order; what follows reads each lead's words one after the other.
+From the lowest bit: age (14 bits, 2 free), kind (8), topic (8), depth (5), person in sixteenths (5), channel (6),
+product (8); the top byte is free.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,7 +21,11 @@ Columns = Mapping[str, NDArray[Any]]
 
 UNKNOWN_INSTANT: int = int(np.iinfo(np.int64).min)
 MICROSECONDS_A_DAY = 86_400_000_000
-MAX_AGE_DAYS = 65_535
+MAX_AGE_DAYS = (1 << 14) - 1
+# That a person made an event is kept in sixteenths: 16 is certain.
+CERTAIN = 16
+# What fits a word: 5 bits for a depth, 6 for a channel.
+MAX_DEPTHS, MAX_CHANNELS = 31, 63
 _THREAD_WORTH_ROWS = 200_000
 _NEVER = UNKNOWN_INSTANT
 # One object stands for each plain type, and comparing objects is cheaper than comparing types.
@@ -126,6 +132,18 @@ def _offsets(counts: Any, starts: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
+def _word(happened: int, today: int, kind: Any, topic: Any, depth: Any, channel: Any, product: Any, level: Any) -> Any:
+    word = np.uint64(min(today - happened // MICROSECONDS_A_DAY, MAX_AGE_DAYS))
+    word |= (np.uint64(kind) << np.uint64(16)) | (np.uint64(topic) << np.uint64(24))
+    if depth <= MAX_DEPTHS:  # a code that does not fit is unknown
+        word |= np.uint64(depth) << np.uint64(32)
+    word |= np.uint64(level) << np.uint64(37)
+    if channel <= MAX_CHANNELS:
+        word |= np.uint64(channel) << np.uint64(42)
+    return word | (np.uint64(product) << np.uint64(48))
+
+
+@njit(cache=True, nogil=True)
 def _pack(
     lead: Any,
     happened: Any,
@@ -135,6 +153,7 @@ def _pack(
     depth: Any,
     channel: Any,
     product: Any,
+    human: Any,
     cut: int,
     start: int,
     stop: int,
@@ -146,10 +165,8 @@ def _pack(
     for i in range(start, stop):
         row = lead[i]
         if happened[i] <= cut and recorded[i] <= cut and happened[i] != _NEVER and 0 <= row < len(places):
-            age = np.uint64(min(today - happened[i] // MICROSECONDS_A_DAY, MAX_AGE_DAYS))
-            word = age | (np.uint64(kind[i]) << np.uint64(16)) | (np.uint64(topic[i]) << np.uint64(24))
-            word |= (np.uint64(depth[i]) << np.uint64(32)) | (np.uint64(channel[i]) << np.uint64(40))
-            words[places[row]] = word | (np.uint64(product[i]) << np.uint64(48))
+            level = human[i] if len(human) else np.uint8(CERTAIN)
+            words[places[row]] = _word(happened[i], today, kind[i], topic[i], depth[i], channel[i], product[i], level)
             places[row] += 1
             newest[row] = max(newest[row], happened[i])
 
@@ -174,6 +191,7 @@ def _stage(
     depth: Any,
     channel: Any,
     product: Any,
+    human: Any,
     cut: int,
     start: int,
     stop: int,
@@ -186,10 +204,9 @@ def _stage(
     for i in range(start, stop):
         row = lead[i]
         if happened[i] <= cut and recorded[i] <= cut and happened[i] != _NEVER and 0 <= row < len(newest):
-            age = np.uint64(min(today - happened[i] // MICROSECONDS_A_DAY, MAX_AGE_DAYS))
-            word = age | (np.uint64(kind[i]) << np.uint64(16)) | (np.uint64(topic[i]) << np.uint64(24))
-            word |= (np.uint64(depth[i]) << np.uint64(32)) | (np.uint64(channel[i]) << np.uint64(40))
-            word |= (np.uint64(product[i]) << np.uint64(48)) | (np.uint64(row & (_BLOCK - 1)) << np.uint64(56))
+            level = human[i] if len(human) else np.uint8(CERTAIN)
+            word = _word(happened[i], today, kind[i], topic[i], depth[i], channel[i], product[i], level)
+            word |= np.uint64(row & (_BLOCK - 1)) << np.uint64(56)
             block = row >> _BLOCK_BITS
             staged[places[block]] = word
             places[block] += 1
@@ -230,7 +247,9 @@ def packed(
     kind, topic = exact(events, "kind", np.uint8, size), exact(events, "topic", np.uint8, size)
     depth, channel = exact(events, "depth", np.uint8, size), exact(events, "channel", np.uint8, size)
     product = exact(events, "product", np.uint8, size)
-    columns = (lead, happened, recorded, kind, topic, depth, channel, product)
+    # Without weights every event is certain, and none need be written down.
+    human = exact(events, "human", np.uint8, size) if "human" in events else np.empty(0, dtype=np.uint8)
+    columns = (lead, happened, recorded, kind, topic, depth, channel, product, human)
     if size < _THREAD_WORTH_ROWS:
         places, newest = np.zeros((1, n), dtype=np.int64), np.full(n, UNKNOWN_INSTANT, dtype=np.int64)
         _count(lead, happened, recorded, cut, 0, size, places[0])
@@ -251,6 +270,38 @@ def packed(
     return starts, words, seen.max(axis=0)
 
 
+def first_of_each(key: Sequence[NDArray[Any]], columns: Columns) -> tuple[NDArray[np.bool_], ...]:
+    """Which rows to keep, which repeat a kept row exactly, and which share its key with other content.
+
+    INVARIANT: the choice depends on content only, never on row order: of rows with one key the earliest recorded wins,
+    then the smallest by content.
+    """
+    n = len(key[0])
+    content = [_sortable(columns[name]) for name in sorted(columns)]
+    recorded = columns.get("recorded_at")
+    tail = [*content, *([recorded] if recorded is not None else []), *reversed(key)]
+    order = np.lexsort(tail)
+    same_key = np.ones(n - 1, dtype=np.bool_)
+    for part in key:
+        same_key &= part[order[1:]] == part[order[:-1]]
+    starts = np.concatenate(([True], ~same_key))
+    winner = order[np.maximum.accumulate(np.where(starts, np.arange(n), 0))]
+    equal = np.ones(n, dtype=np.bool_)
+    for part in content:
+        equal &= part[order] == part[winner]
+    keep, duplicate, conflict = (np.zeros(n, dtype=np.bool_) for _ in range(3))
+    keep[order[starts]] = True
+    duplicate[order[~starts & equal]] = True
+    conflict[order[~starts & ~equal]] = True
+    return keep, duplicate, conflict
+
+
+def _sortable(column: NDArray[Any]) -> NDArray[Any]:
+    if column.dtype == object:
+        return np.unique(["" if value is None else f"={value}" for value in column], return_inverse=True)[1]
+    return np.nan_to_num(column, nan=-np.inf) if column.dtype.kind == "f" else column
+
+
 class SortedEvents(Mapping[str, NDArray[Any]]):
     """Event columns known by a cut, sorted by lead; a column is gathered when it is asked for."""
 
@@ -259,6 +310,11 @@ class SortedEvents(Mapping[str, NDArray[Any]]):
     def __init__(self, columns: Columns, n: int, cut: int) -> None:
         self._columns, self._n, self._cut = columns, n, cut
         self._order: NDArray[np.int64] | None = None
+
+    @property
+    def unsorted(self) -> Columns:
+        """The columns as they were given, with the future still in."""
+        return self._columns
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         column = self._columns[name]

@@ -22,10 +22,23 @@ from numpy.typing import NDArray
 
 from configs.errors import InputInvalid
 from configs.vocabulary import Vocabularies, normalize
+from features.columns import first_of_each
 from features.intake.titles import Titles
 from features.layout import COLLEAGUES, LAYOUTS, Column, Fields, Layout, Plan, plans
-from features.records import Account, Case, Colleague, Consent, Event, Lead, PriorMembership, Record, Suppression, Touch
-from features.tables import UNKNOWN_INSTANT, Columns, Tables, microseconds
+from features.records import (
+    Account,
+    Case,
+    Colleague,
+    Consent,
+    Event,
+    Lead,
+    Link,
+    PriorMembership,
+    Record,
+    Suppression,
+    Touch,
+)
+from features.tables import UNKNOWN_INSTANT, Tables, microseconds
 
 EARLIEST = microseconds(datetime(1990, 1, 1, tzinfo=UTC))
 LATEST = microseconds(datetime(2200, 1, 1, tzinfo=UTC))
@@ -65,6 +78,7 @@ def encode_records(
     colleague_of: Sequence[int] | None = None,
     titles: Titles | None = None,
     attributes: Mapping[str, bool] | None = None,
+    links: Sequence[Link] | None = None,
 ) -> Tables:
     """Encode the records of one or a few leads.
 
@@ -85,6 +99,7 @@ def encode_records(
         titles: reads role and specialty from a title where they are absent.
         attributes: the custom columns to take, and whether each holds categories, else numbers; none are read when
             absent.
+        links: which lead ids are one person; an id that only they know may be referred to.
 
     Raises:
         InputInvalid: a row refers to a lead that was not given, its own time is implausible, or an attribute is not
@@ -96,12 +111,15 @@ def encode_records(
         ids.lead.setdefault(row.lead_id, len(ids.lead))
         if row.account_id is not None:
             ids.account.setdefault(row.account_id, len(ids.account))
+    for link in links or ():
+        ids.lead.setdefault(link.lead_id, len(ids.lead))
+        ids.lead.setdefault(link.other_lead_id, len(ids.lead))
     for account in accounts or ():
         ids.account.setdefault(account.account_id, len(ids.account))
         if account.parent_account_id is not None:
             ids.account.setdefault(account.parent_account_id, len(ids.account))
     encode = _Encoder(vocabularies, ids)
-    tables = {
+    tables: dict[str, Any] = {
         "leads": encode.table("leads", leads),
         "accounts": encode.table("accounts", accounts),
         "events": encode.table("events", events),
@@ -112,6 +130,8 @@ def encode_records(
         "memberships": encode.table("memberships", memberships),
         "colleagues": encode.table("colleagues", colleagues),
     }
+    if links:
+        tables["links"] = encode.table("links", links)
     encode.finish()
     if titles is not None:
         titles.complete(tables["leads"])
@@ -158,9 +178,9 @@ def _attributes(
 
 
 class _Ids:
-    """Row of every id met so far; leads, accounts and assets are closed, segments and cases grow."""
+    """Row of every id met so far; leads, accounts and assets are closed, the others grow."""
 
-    __slots__ = ("account", "asset", "case", "lead", "segment")
+    __slots__ = ("account", "asset", "case", "lead", "message", "segment")
 
     def __init__(self, asset: dict[str, int]) -> None:
         self.lead: dict[str, int] = {}
@@ -168,6 +188,7 @@ class _Ids:
         self.asset = asset
         self.segment: dict[str, int] = {}
         self.case: dict[str, int] = {}
+        self.message: dict[str, int] = {}
 
 
 @cache
@@ -182,7 +203,12 @@ def _assets(asset_ids: tuple[str, ...]) -> tuple[dict[str, int], NDArray[np.obje
 
 def empty_columns(layout: Layout) -> dict[str, NDArray[Any]]:
     """Columns of length zero: the table was given and has no row."""
-    return {column.name: np.empty(0, dtype=DTYPES[column.kind]) for column in layout.encoded}
+    return {column.name: np.empty(0, dtype=dtype_of(column)) for column in layout.encoded}
+
+
+def dtype_of(column: Column) -> type[np.generic]:
+    """Type of an encoded column; messages are too many for the numbers that other references have."""
+    return np.int64 if column.to == "message" else DTYPES[column.kind]
 
 
 @dataclass(slots=True)
@@ -255,6 +281,9 @@ class _Encoder:
         if column.to in ("segment", "case"):
             grown: dict[str, int] = getattr(self.ids, column.to)
             return [grown.setdefault(value, len(grown)) for value in values]
+        if column.to == "message":
+            messages = self.ids.message
+            return [-1 if value is None else messages.setdefault(value, len(messages)) for value in values]
         if table == "colleagues":
             return [0] * len(values)
         rows: dict[str, int] = getattr(self.ids, column.to)
@@ -288,6 +317,8 @@ class _Encoder:
                 instants[table.instants : table.instants + of_instants * n].reshape(of_instants, n),
             )
             columns.update(zip(plan.names, rows, strict=True))
+            if "message" in columns:
+                columns["message"] = columns["message"].astype(np.int64)
             for place, name in plan.numbers:
                 columns[name] = np.array([np.nan if v is None else v for v in table.fields[place]], dtype=np.float64)
             if plan.text_names:
@@ -296,7 +327,7 @@ class _Encoder:
             if n > 1 and plan.identity >= 0:
                 identity = table.fields[plan.identity]
                 if len(set(identity)) < n:
-                    columns.update(_once(plan.layout, columns, identity))
+                    columns.update(_once(plan, columns, table.fields))
 
     def _since_always(self, table: _Pending, instants: NDArray[np.int64]) -> None:
         """A stop of an implausible time is in force since always; a consent of one allows nothing."""
@@ -330,41 +361,13 @@ def _objects(values: Sequence[Any]) -> NDArray[np.object_]:
     return made
 
 
-def _once(layout: Layout, columns: dict[str, NDArray[Any]], identity: tuple[Any, ...]) -> dict[str, NDArray[Any]]:
+def _once(plan: Plan, columns: dict[str, NDArray[Any]], fields: Fields) -> dict[str, NDArray[Any]]:
     numbers: dict[Any, int] = {}
-    named = np.array([numbers.setdefault(value, len(numbers)) for value in identity], dtype=np.int64)
-    key = [columns.get(part, named) for part in layout.identity]
-    first, _, _ = first_of_each(key, columns)
+    named = np.array([numbers.setdefault(value, len(numbers)) for value in fields[plan.identity]], dtype=np.int64)
+    key = [columns.get(part, named) for part in plan.layout.identity]
+    content = dict(columns)
+    for place, column in plan.references:
+        if column.to == "message":  # numbered as they come, which must not decide
+            content[column.name] = np.unique([value or "" for value in fields[place]], return_inverse=True)[1]
+    first, _, _ = first_of_each(key, content)
     return {name: column[first] for name, column in columns.items()}
-
-
-def first_of_each(key: Sequence[NDArray[Any]], columns: Columns) -> tuple[NDArray[np.bool_], ...]:
-    """Which rows to keep, which repeat a kept row exactly, and which share its key with other content.
-
-    INVARIANT: the choice depends on content only, never on row order: of rows with one key the earliest recorded wins,
-    then the smallest by content.
-    """
-    n = len(key[0])
-    content = [_sortable(columns[name]) for name in sorted(columns)]
-    recorded = columns.get("recorded_at")
-    tail = [*content, *([recorded] if recorded is not None else []), *reversed(key)]
-    order = np.lexsort(tail)
-    same_key = np.ones(n - 1, dtype=np.bool_)
-    for part in key:
-        same_key &= part[order[1:]] == part[order[:-1]]
-    starts = np.concatenate(([True], ~same_key))
-    winner = order[np.maximum.accumulate(np.where(starts, np.arange(n), 0))]
-    equal = np.ones(n, dtype=np.bool_)
-    for part in content:
-        equal &= part[order] == part[winner]
-    keep, duplicate, conflict = (np.zeros(n, dtype=np.bool_) for _ in range(3))
-    keep[order[starts]] = True
-    duplicate[order[~starts & equal]] = True
-    conflict[order[~starts & ~equal]] = True
-    return keep, duplicate, conflict
-
-
-def _sortable(column: NDArray[Any]) -> NDArray[Any]:
-    if column.dtype == object:
-        return np.unique(["" if value is None else f"={value}" for value in column], return_inverse=True)[1]
-    return np.nan_to_num(column, nan=-np.inf) if column.dtype.kind == "f" else column

@@ -7,7 +7,7 @@ unknown. Engagement facts are the same measures that features are made of.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,16 +16,20 @@ from numpy.typing import NDArray
 
 from configs.cards import FactDeclaration
 from configs.settings import Settings
+from configs.vocabulary import Vocabulary
 from features import consent, standing
 from features.account import ROLL_UP
+from features.ageing import Ages, forget_old, forget_old_accounts
 from features.blocks import FactColumns, Place, places_in, plain, unpacked
 from features.columns import exact
 from features.engagement import EngagementPlan
+from features.fill import fill_whole
 from features.fit import account_codes, code_block
 from features.inventory import ASSET_FACTS, MATCHES, REPEATED, SEGMENT_MATCH, Inventory, match
-from features.pipeline import Signals, signals_of
+from features.law import jurisdiction, jurisdictions_of
+from features.pipeline import FeatureSpec, Signals, signals_of
 from features.standing import NEVER_DAYS
-from features.tables import MICROSECONDS_A_DAY, NO, SKEW_US, UNKNOWN_INSTANT, YES, Known
+from features.tables import MICROSECONDS_A_DAY, NO, UNKNOWN_INSTANT, YES, Known
 from features.view import ViewRules
 
 # Facts that are a field of the lead, and of its account.
@@ -36,11 +40,17 @@ _LEAD_FIELDS = {
     "subspecialty": "subspecialty",
     "treatment_role": "treatment_role",
     "influence": "influence",
+    "purchase_authority": "purchase_authority",
+    "committee": "committee",
     "cancer_type": "cancer_type",
     "disease_stage": "disease_stage",
     "lifecycle": "lifecycle",
     "product_interest": "product_interest",
     "condition_focus": "condition_focus",
+    "therapeutic_area": "therapeutic_area",
+    "clinical_question": "clinical_question",
+    "evidence_need": "evidence_need",
+    "technical_orientation": "technical_orientation",
     "referral_source": "referral_source",
     "lead_source": "source",
     "preferred_channel": "preferred_channel",
@@ -59,9 +69,24 @@ _ACCOUNT_FIELDS = {
     "integration_need": "integration_need",
     "procurement_path": "procurement_path",
     "compliance_expectation": "compliance_expectation",
+    "pathway_stage": "pathway_stage",
+    "patient_population": "patient_population",
+    "use_case": "use_case",
+    "decision_moment": "decision_moment",
+    "decision_path": "decision_path",
+    "adoption_speed": "adoption_speed",
+    "implementation_stage": "implementation_stage",
+    "partner_eligible": "partner_eligible",
+    "target_market": "target_market",
+    "training_readiness": "training_readiness",
     "parent_organization_type": "organization_type",
 }
-_DAYS = ("days_since_last_event", "days_since_verified", "days_since_meeting", "touches_7d", "touches_30d")
+_DAYS = ("days_since_last_event", "days_since_verified", "days_since_meeting", "touches_7d", "touches_30d",
+         "days_since_last_field_touch")  # fmt: skip
+_LEAD_ROW = {name: row for row, name in enumerate(_LEAD_FIELDS)}
+_ACCOUNT_ROW = {name: row for row, name in enumerate(_ACCOUNT_FIELDS)}
+# What decides whether an asset fits a lead: rows of the lead and of the account.
+_INDICATION = tuple(_LEAD_ROW[name] for name in ("condition_focus", "specialty", "cancer_type"))
 # How many of the blocks have one code per lead; the others have one per channel or asset.
 PER_LEAD = 5
 _STANDING = (*standing.CASES, *standing.LEAD_STOPS)
@@ -100,6 +125,8 @@ class FactBuilder:
     account_sizes: NDArray[np.uint8]
     jurisdiction_of: NDArray[np.uint8]
     jurisdiction_max_age_days: int
+    lead_ages: Ages
+    account_ages: Ages
     feed_max_age_days: int
     unbuilt: Mapping[str, NDArray[Any]]
     unbuilt_numbers: Mapping[str, Any]
@@ -112,11 +139,7 @@ class FactBuilder:
         vocabularies, facts = settings.vocabularies, settings.facts
         plan = EngagementPlan.of(settings.features, vocabularies)
         counts = tuple(name for name in plan.names if "_count_" in name)
-        jurisdiction_of = np.zeros(256, dtype=np.uint8)
-        for country, jurisdiction in settings.jurisdictions.items():
-            jurisdiction_of[vocabularies["country"].code(country)] = vocabularies["jurisdiction"].code(jurisdiction)
-        jurisdiction_of[0] = 0
-        age = facts["jurisdiction"].max_age_days if "jurisdiction" in facts else None
+        jurisdiction_of, age = jurisdictions_of(settings)
         feed = facts["opt_out"].max_age_days if "opt_out" in facts else None
         built = {*counts, *_built_names()}
         channels = len(vocabularies["channel"].values)
@@ -141,7 +164,9 @@ class FactBuilder:
             ),
             account_sizes=np.array([_size(facts, name) for name in _ACCOUNT_FIELDS], dtype=np.uint8),
             jurisdiction_of=jurisdiction_of,
-            jurisdiction_max_age_days=NEVER_DAYS if age is None else age,
+            jurisdiction_max_age_days=age,
+            lead_ages=Ages.of(facts, tuple(_LEAD_FIELDS)),
+            account_ages=Ages.of(facts, tuple(_ACCOUNT_FIELDS)),
             feed_max_age_days=1 if feed is None else feed,
             unbuilt=unbuilt,
             unbuilt_numbers={
@@ -152,6 +177,10 @@ class FactBuilder:
             places=places_in(blocks),
             names=tuple(name for names in blocks for name in names),
         )
+
+    def weighing_as(self, spec: FeatureSpec, vocabularies: Mapping[str, Vocabulary]) -> FactBuilder:
+        """The builder with a spec's own evidence of who made an event: a model is served what it learned from."""
+        return replace(self, view=replace(self.view, human=spec.human_rules(vocabularies)))
 
 
 def _blocks(numbers: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
@@ -183,12 +212,13 @@ def facts_of(known: Known, builder: FactBuilder, inventory: Inventory, signals: 
     matches = np.zeros((len(MATCHES), n, assets), dtype=np.uint8)
     places = inventory.places_of(known.asset_ids)
     touches, channel_touches = standing.touches(known, builder.standing, places, matches[REPEATED])
+    condition, specialty, cancer = _INDICATION
     open_case = found_cases[3]
     _either(open_case, lead_stops[3])
     match(
-        lead[0],
-        lead[16],
-        np.concatenate((lead[10:11], lead[2:3], account[3:4], lead[6:7])),
+        lead[_LEAD_ROW["audience"]],
+        lead[_LEAD_ROW["jurisdiction"]],
+        np.stack((lead[condition], lead[specialty], account[_ACCOUNT_ROW["account_specialty"]], lead[cancer])),
         inventory.look_up,
         inventory.products,
         found_cases[1],
@@ -261,6 +291,7 @@ def _lead_codes(known: Known, builder: FactBuilder) -> NDArray[np.uint8]:
     n = len(known.lead_ids)
     block = code_block(known.leads, tuple(_LEAD_FIELDS.values()), n)
     _within(block, builder.lead_sizes)
+    forget_old(block, builder.lead_ages, known)
     _apply_law(
         block[-1],
         exact(known.leads, "recorded_at", np.int64, n),
@@ -284,6 +315,7 @@ def _account_codes(known: Known, builder: FactBuilder) -> NDArray[np.uint8]:
             block[-1],
         )
     _within(block, builder.account_sizes)
+    forget_old_accounts(block, builder.account_ages, known, _ACCOUNT_ROW["parent_organization_type"])
     return block
 
 
@@ -297,7 +329,7 @@ def _numbers(
     """Counts, then `_DAYS`, then the roll-up."""
     n, counts = len(known.lead_ids), len(builder.counts)
     found = np.empty((counts + len(_DAYS) + len(ROLL_UP), n), dtype=np.int32)
-    np.take(signals.measures.counts, builder.count_rows, axis=0, out=found[:counts])
+    fill_whole(signals.measures.counts, builder.count_rows, signals.measures.plan.weighted, found)
     last = found[counts]
     last[:] = signals.measures.of("days_since_last_event")
     if signals.measures.supplied:
@@ -305,7 +337,10 @@ def _numbers(
     _days_since(exact(known.leads, "verified_at", np.int64, n), known.as_of_day, found[counts + 1])
     found[counts + 2] = days_since_meeting
     found[counts + 3 : counts + 5] = touches
-    found[counts + 5 :] = signals.roll_up
+    found[counts + 5] = signals.days_since_field_touch
+    if known.touches and known.events:
+        found[counts + 5][found[counts + 5] < 0] = NEVER_DAYS
+    found[counts + 6 :] = signals.roll_up
     return found
 
 
@@ -327,15 +362,9 @@ def _apply_law(
     cut: int,
     max_age: int,
 ) -> None:
-    """Country to jurisdiction; unknown where the record is older than the fact may be, of no age, or from the future.
-
-    A record of no known time says that it was recorded at 0.
-    """
-    today = cut // MICROSECONDS_A_DAY
+    """Country to jurisdiction, in place."""
     for i in range(len(country)):
-        newest = max(recorded[i], verified[i])
-        fresh = 0 < newest <= cut + SKEW_US and today - newest // MICROSECONDS_A_DAY <= max_age
-        country[i] = jurisdiction_of[country[i]] if fresh else 0
+        country[i] = jurisdiction(country[i], recorded[i], verified[i], jurisdiction_of, cut, max_age)
 
 
 @njit(cache=True, nogil=True)

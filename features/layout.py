@@ -44,7 +44,7 @@ class Layout:
 
     def is_limit(self, column: Column) -> bool:
         """Whether a value narrows what its row allows, so that an unreadable one must not read as absent."""
-        return self.table == "consents" and column.field == "product"
+        return (self.table, column.field) in _LIMITS
 
     @property
     def encoded(self) -> tuple[Column, ...]:
@@ -60,11 +60,10 @@ _REFERENCES = {
     "asset_id": ("asset", "asset"),
     "segment_id": ("segment", "segment"),
     "case_id": ("case", "case"),
+    "message_id": ("message", "message"),
 }
 _DROPPED = {
     "campaign_id",
-    "message_id",
-    "source",
     "attributes",
     "registry_id",
     "email_hash",
@@ -72,6 +71,8 @@ _DROPPED = {
     "name_hash",
     "by",
 }
+# A text here that no vocabulary has must not read as absent: a limit of a consent, a source nobody has permitted.
+_LIMITS = {("consents", "product"), ("events", "source")}
 _OWN_TIME = {
     "leads": "created_at",
     "events": "occurred_at",
@@ -180,7 +181,7 @@ class Spellings(dict[Any, int]):
 
 
 class Limits(Spellings):
-    """Code of what a consent is limited to: a text that cannot be read is a limit nobody meets, not the lack of one."""
+    """Code of a limit: a text that cannot be read is a limit nobody meets, not the lack of one."""
 
     __slots__ = ()
 
@@ -238,7 +239,9 @@ class Plan:
         others = [name for name in named if name not in first]
         return cls(
             layout=layout,
-            lookups=tuple(spellings["limit" if layout.is_limit(c) else c.vocabulary or c.kind] for c in codes),
+            lookups=tuple(
+                spellings[f"limit {c.vocabulary}" if layout.is_limit(c) else c.vocabulary or c.kind] for c in codes
+            ),
             codes=_picking([place[c.field] for c in codes]),
             own=named[layout.own_time] if layout.own_time else -1,
             recorded_at=named.get("recorded_at", -1),
@@ -269,7 +272,8 @@ def plans(vocabularies: Vocabularies) -> dict[str, Plan]:
     found = _PLANS.get(id(vocabularies))
     if found is None:
         spellings: dict[str, dict[Any, int]] = {name: Spellings(one) for name, one in vocabularies.items()}
-        spellings["limit"] = Limits(vocabularies["product"])
+        limits = {c.vocabulary for layout in LAYOUTS.values() for c in layout.columns if layout.is_limit(c)}
+        spellings |= {f"limit {name}": Limits(vocabularies[name]) for name in limits}
         spellings |= {"yesno": {None: 0, False: 1, True: 2}, "present": Presence({None: 1})}
         found = (
             vocabularies,

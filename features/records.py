@@ -50,6 +50,7 @@ EventKind = Annotated[str, _coded("event_kind")]
 Topic = Annotated[str, _coded("topic")]
 Depth = Annotated[str, _coded("depth")]
 EventChannel = Annotated[str, _coded("event_channel")]
+EventSource = Annotated[str, _coded("event_source")]
 Intent = Annotated[str, _coded("intent")]
 ConsentStatus = Annotated[str, _coded("consent_status")]
 ConsentKind = Annotated[str, _coded("consent_kind")]
@@ -60,6 +61,17 @@ CaseKind = Annotated[str, _coded("case_kind")]
 OutcomeKind = Annotated[str, _coded("outcome_kind")]
 MembershipStatus = Annotated[str, _coded("membership_status")]
 Committee = Annotated[str, _coded("committee")]
+TherapeuticArea = Annotated[str, _coded("therapeutic_area")]
+PathwayStage = Annotated[str, _coded("pathway_stage")]
+ClinicalQuestion = Annotated[str, _coded("clinical_question")]
+EvidenceNeed = Annotated[str, _coded("evidence_need")]
+TechnicalOrientation = Annotated[str, _coded("technical_orientation")]
+PatientPopulation = Annotated[str, _coded("patient_population")]
+UseCase = Annotated[str, _coded("use_case")]
+DecisionMoment = Annotated[str, _coded("decision_moment")]
+DecisionPath = Annotated[str, _coded("decision_path")]
+AdoptionSpeed = Annotated[str, _coded("adoption_speed")]
+ImplementationStage = Annotated[str, _coded("implementation_stage")]
 Agent = Annotated[str, _coded("agent")]
 LinkKind = Annotated[str, _coded("link_kind")]
 LinkEvidence = Annotated[str, _coded("link_evidence")]
@@ -102,6 +114,10 @@ class Lead(Record, frozen=True, kw_only=True):
     referral_source: ReferralSource | None = None
     product_interest: Product | None = None
     condition_focus: ConditionFocus | None = None
+    therapeutic_area: TherapeuticArea | None = None
+    clinical_question: ClinicalQuestion | None = None
+    evidence_need: EvidenceNeed | None = None
+    technical_orientation: TechnicalOrientation | None = None
     lifecycle: Lifecycle | None = None
     created_at: Instant | None = None
     verified_at: Instant | None = None
@@ -113,7 +129,10 @@ class Lead(Record, frozen=True, kw_only=True):
 
 
 class Account(Record, frozen=True, kw_only=True):
-    """A site, or the system that owns sites."""
+    """A site, or the system that owns sites.
+
+    `patient_population` and `pathway_stage` are aggregates, never a person's.
+    """
 
     account_id: Id
     recorded_at: Instant | None = None
@@ -129,6 +148,16 @@ class Account(Record, frozen=True, kw_only=True):
     procurement_path: ProcurementPath | None = None
     compliance_expectation: ComplianceExpectation | None = None
     vendor_ecosystem: Text | None = None
+    pathway_stage: PathwayStage | None = None
+    patient_population: PatientPopulation | None = None
+    use_case: UseCase | None = None
+    decision_moment: DecisionMoment | None = None
+    decision_path: DecisionPath | None = None
+    adoption_speed: AdoptionSpeed | None = None
+    implementation_stage: ImplementationStage | None = None
+    partner_eligible: bool | None = None
+    target_market: Country | None = None
+    training_readiness: Level | None = None
     country: Country | None = None
     region: Text | None = None
     verified_at: Instant | None = None
@@ -151,7 +180,7 @@ class Event(Record, frozen=True, kw_only=True):
     campaign_id: Id | None = None
     product: Product | None = None
     message_id: Id | None = None
-    source: Text | None = None
+    source: EventSource | None = None
 
 
 class Touch(Record, frozen=True, kw_only=True):
@@ -215,8 +244,8 @@ class Link(Record, frozen=True, kw_only=True):
     lead_id: Id
     other_lead_id: Id
     linked_at: Instant
+    kind: LinkKind
     recorded_at: Instant | None = None
-    kind: LinkKind | None = None
     evidence: LinkEvidence | None = None
     confidence: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
     by: Text | None = None

@@ -27,6 +27,7 @@ from features.columns import (
     packed,
     unknown_like,
 )
+from features.use.withheld import Withheld
 
 __all__ = [
     "MICROSECONDS_A_DAY",
@@ -36,9 +37,11 @@ __all__ = [
     "YES",
     "Columns",
     "Known",
+    "Merged",
     "Tables",
     "day_of",
     "known_at",
+    "latest",
     "microseconds",
 ]
 
@@ -62,12 +65,31 @@ def day_of(micros: NDArray[np.int64]) -> NDArray[np.int32]:
 
 
 @dataclass(frozen=True, slots=True)
+class Merged:
+    """Which lead ids are one person as of an instant: for each the row that speaks for all of them, its own if alone.
+
+    `evidence` has bit c set for a person's row where evidence of code c links its leads (`features/links.py`).
+    """
+
+    survivor: NDArray[np.int32]
+    evidence: NDArray[np.uint64]
+
+    @property
+    def away(self) -> NDArray[np.bool_]:
+        """Whether each lead id was merged into another one."""
+        found: NDArray[np.bool_] = self.survivor != np.arange(len(self.survivor), dtype=np.int32)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Tables:
     """Everything known about a set of leads, encoded, in any row order, with every version and the future still in.
 
     `leads` and `accounts` may hold several versions of a row, told apart by `recorded_at`; their `lead` and `account`
     columns point into `lead_ids` and `account_ids`. Every other table points at leads the same way.
     `attributes` are the custom columns a source mapping declares, one value per lead id: float64, or object with None.
+    `declared` names those of them that are `health`, `prescriber` or `protected` data; `withheld` is what lawful use
+    took away (`features/use/permitted.py`).
     `colleagues` is None when all leads of every account are present, so that the roll-up is computed from them.
     """
 
@@ -88,6 +110,9 @@ class Tables:
     attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     suppressions_complete_as_of: int = UNKNOWN_INSTANT
     segment_ids: NDArray[np.object_] = field(default_factory=lambda: np.empty(0, dtype=object))
+    merged: Merged | None = None
+    declared: Mapping[str, str] = field(default_factory=dict)
+    withheld: Withheld | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +150,8 @@ class Known:
     colleagues: Columns | None
     attributes: Mapping[str, NDArray[Any]]
     suppressions_complete_as_of: int
+    merged: Merged | None = None
+    withheld: Withheld | None = None
 
 
 def known_at(tables: Tables, as_of: datetime, *, threads: int | None = None) -> Known:
@@ -135,8 +162,8 @@ def known_at(tables: Tables, as_of: datetime, *, threads: int | None = None) -> 
     """
     cut = microseconds(as_of)
     n = len(tables.lead_ids)
-    leads, present = _latest(tables.leads, "lead", n, cut)
-    accounts, _ = _latest(tables.accounts, "account", len(tables.account_ids), cut)
+    leads, present = latest(tables.leads, "lead", n, cut)
+    accounts, _ = latest(tables.accounts, "account", len(tables.account_ids), cut)
     events = SortedEvents(tables.events, n, cut)
     starts, words, newest = packed(tables.events, n, cut, threads or available_threads())
     complete = tables.suppressions_complete_as_of
@@ -163,6 +190,8 @@ def known_at(tables: Tables, as_of: datetime, *, threads: int | None = None) -> 
         colleagues=tables.colleagues,
         attributes=tables.attributes,
         suppressions_complete_as_of=complete,
+        merged=tables.merged,
+        withheld=tables.withheld,
     )
 
 
@@ -193,7 +222,7 @@ def _closed_later_is_open(cases: Columns, cut: int) -> Columns:
     return {**cases, "closed_at": np.where(closed > cut, UNKNOWN_INSTANT, closed)}
 
 
-def _latest(columns: Columns, key: str, n: int, cut: int) -> tuple[Columns, NDArray[np.bool_]]:
+def latest(columns: Columns, key: str, n: int, cut: int) -> tuple[Columns, NDArray[np.bool_]]:
     """One row per id: its latest version by the cut, unknown in every column where it has none."""
     if not columns:
         return columns, np.zeros(n, dtype=np.bool_)

@@ -157,7 +157,7 @@ def _exit(
 def _both(enter: Condition, leave: Condition, domain: Domain, on: date) -> dict[str, str | int] | None:
     """Values with which a lead surely enters and surely leaves, out of those the two conditions can tell apart."""
     facts = tuple(dict.fromkeys((*facts_used(enter), *facts_used(leave))))
-    tried = [_tellable(fact, (enter, leave), domain) for fact in facts]
+    tried = [tellable(fact, (enter, leave), domain) for fact in facts]
     enters, leaves_ = as_closure(enter, domain, on), as_closure(leave, domain, on)
     total = int(np.prod([len(values) for values in tried], dtype=np.float64))
     random = np.random.default_rng(0)
@@ -170,7 +170,7 @@ def _both(enter: Condition, leave: Condition, domain: Domain, on: date) -> dict[
     return None
 
 
-def _tellable(fact: str, conditions: Sequence[Condition], domain: Domain) -> list[int]:
+def tellable(fact: str, conditions: Sequence[Condition], domain: Domain) -> list[int]:
     """Codes of a fact that these conditions can tell apart, with unknown and one that none of them names."""
     own = [leaf for condition in conditions for leaf in leaves(condition) if leaf.fact == fact]
     declared = domain.facts[fact]

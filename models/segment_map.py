@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Self
@@ -120,6 +120,13 @@ class SegmentMap:
         """Every definition in order of priority; the same text for the same map."""
         entries = [definition.model_dump(mode="json") for definition in self.definitions]
         return json.dumps({"segments": entries}, sort_keys=True, ensure_ascii=False)
+
+    def without(self, segment_ids: Collection[str]) -> Self:
+        """The same map with some segments inactive: they hold nobody, and the residual one takes who they held."""
+        if not segment_ids:
+            return self
+        kept = [d.model_copy(update={"approval": None}) if d.id in segment_ids else d for d in self.definitions]
+        return type(self)(kept, self.domain)
 
     def active(self, on: date) -> Bools:
         """Definitions whose approval covers a day. The residual one always does: every lead needs a segment."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,7 @@ from features.records import (
     Event,
     Instant,
     Lead,
+    Link,
     PriorMembership,
     Record,
     Suppression,
@@ -51,7 +52,11 @@ class RequestRefused(LeadwellError):
 
 
 class LeadRequest(Record, frozen=True, kw_only=True):
-    """One lead with what is known of it; an absent section is unknown, an empty one says that there is none."""
+    """One lead with what is known of it; an absent section is unknown, an empty one says that there is none.
+
+    `links` say which other ids are the same person; rows of any of them are then taken in every section, and
+    `linked_leads` and `linked_accounts` give what is known of their records.
+    """
 
     lead: Lead
     account: Account | None = None
@@ -64,6 +69,9 @@ class LeadRequest(Record, frozen=True, kw_only=True):
     suppressions_complete_as_of: Instant | None = None
     cases: list[Case] | None = None
     memberships: list[PriorMembership] | None = None
+    links: list[Link] | None = None
+    linked_leads: list[Lead] | None = None
+    linked_accounts: list[Account] | None = None
 
 
 class Envelope(Record, frozen=True, kw_only=True):
@@ -240,23 +248,68 @@ def _mismatch(item: LeadRequest) -> str | None:
         item.account is None or item.parent_account.account_id != item.account.parent_account_id
     ):
         return "parent_account.account_id"
+    people: Collection[str] = (lead_id,)
+    accounts: tuple[str | None, ...] = (
+        item.lead.account_id,
+        item.account.parent_account_id if item.account is not None else None,
+    )
+    if item.links is not None or item.linked_leads is not None or item.linked_accounts is not None:
+        people = linked_ids(item)
+        accounts += linked_account_ids(item)
+        wrong = _linked_mismatch(item, people)
+        if wrong is not None:
+            return wrong
     for section in ("events", "touches", "consents", "cases", "memberships"):
         rows = getattr(item, section)
         if rows:
             for index, row in enumerate(rows):
-                if row.lead_id != lead_id:
+                if row.lead_id not in people:
                     return f"{section}[{index}].lead_id"
-    accounts = (item.lead.account_id, item.account.parent_account_id if item.account is not None else None)
     for index, row in enumerate(item.suppressions or ()):
         if row.lead_id is None and row.account_id is None:
             return f"suppressions[{index}].lead_id"
-        if row.lead_id is not None and row.lead_id != lead_id:
+        if row.lead_id is not None and row.lead_id not in people:
             return f"suppressions[{index}].lead_id"
         if row.account_id is not None and row.account_id not in accounts:
             return f"suppressions[{index}].account_id"
     for index, colleague in enumerate(item.colleagues or ()):
-        if colleague.lead_id == lead_id:
+        if colleague.lead_id in people:
             return f"colleagues[{index}].lead_id"
+    return None
+
+
+def linked_ids(item: LeadRequest) -> set[str]:
+    """The lead's own id and every id that links connect with it, in one or more steps and whatever they say."""
+    found, size = {item.lead.lead_id}, 0
+    while len(found) > size:
+        size = len(found)
+        for link in item.links or ():
+            if link.lead_id in found or link.other_lead_id in found:
+                found |= {link.lead_id, link.other_lead_id}
+    return found
+
+
+def linked_account_ids(item: LeadRequest) -> tuple[str | None, ...]:
+    """Accounts of the linked leads, and the parents of those that are given."""
+    named = [lead.account_id for lead in item.linked_leads or ()]
+    return (*named, *(account.parent_account_id for account in item.linked_accounts or ()))
+
+
+def _linked_mismatch(item: LeadRequest, people: Collection[str]) -> str | None:
+    for index, link in enumerate(item.links or ()):
+        if link.lead_id not in people or link.lead_id == link.other_lead_id:
+            return f"links[{index}].{'lead_id' if link.lead_id not in people else 'other_lead_id'}"
+    seen = {item.lead.lead_id}
+    for index, lead in enumerate(item.linked_leads or ()):
+        if lead.lead_id not in people or lead.lead_id in seen:
+            return f"linked_leads[{index}].lead_id"
+        seen.add(lead.lead_id)
+    own = {account.account_id for account in (item.account, item.parent_account) if account is not None}
+    accounts = linked_account_ids(item)
+    for index, account in enumerate(item.linked_accounts or ()):
+        if account.account_id not in accounts or account.account_id in own:
+            return f"linked_accounts[{index}].account_id"
+        own.add(account.account_id)
     return None
 
 

@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 
 from features.evaluate import reading
 from features.tables import UNKNOWN_INSTANT
+from features.use.withheld import Withheld
 from policy.rulings import EFFECT_ORDER, ERROR_BIT
 from serving.actions import NO_ACTION
 from serving.decide import Decisions
 from serving.kernels import QUEUE_KEYS
-from serving.render import LOG_ODDS_DIGITS, PROBABILITY_DIGITS, instant, instant_of
+from serving.render import LOG_ODDS_DIGITS, PROBABILITY_DIGITS, evidence_words, instant, instant_of
 
 SUMMARY = ("segment", "band", "channel", "permitted", "rule", "reason", "leads")
 
 
 def decision_table(decisions: Decisions) -> pa.Table:
-    """Every decision, one row a lead, in the order of the lead ids."""
+    """Every decision, one row a lead that speaks for a person, in the order of the lead ids."""
     scores, members, decider = decisions.scores, decisions.members, decisions.decider
     hidden = decisions.rulings.no_score
     segments = pa.array(members.segment_ids)
@@ -40,6 +41,9 @@ def decision_table(decisions: Decisions) -> pa.Table:
         "fit_points": pa.array(decisions.points.fit, pa.int32(), mask=hidden),
         "fit_grade": _words(list(decisions.points.scorecard.settings.fit_grades), decisions.points.fit_grade, hidden),
         "engagement_points": pa.array(decisions.points.engagement, pa.int32(), mask=hidden),
+        "engagement_suspect_share": _number(
+            decisions.suspect_share, hidden | np.isnan(decisions.suspect_share), PROBABILITY_DIGITS
+        ),
         "primary_segment": segments.take(pa.array(np.where(hidden, -1, members.primary), mask=hidden)),
         "segments": _segments(decisions, segments),
     }
@@ -54,7 +58,9 @@ def decision_table(decisions: Decisions) -> pa.Table:
         ("assets", decider.assets_version),
     ):
         columns[f"version_{name}"] = pa.DictionaryArray.from_arrays(np.zeros(n, dtype=np.int8), pa.array([value]))
-    return pa.table(columns)
+    columns["withheld"] = _withheld(decisions)
+    found = pa.table(columns)
+    return found if decisions.known.merged is None else found.filter(pa.array(speaks(decisions)))
 
 
 def crm_table(decisions: pa.Table) -> pa.Table:
@@ -69,6 +75,28 @@ def crm_table(decisions: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
+def speaks(decisions: Decisions) -> NDArray[np.bool_]:
+    """Whether each lead speaks for a person, which one that was merged into another does not."""
+    merged = decisions.known.merged
+    return np.ones(len(decisions), dtype=np.bool_) if merged is None else ~merged.away
+
+
+def merged_table(decisions: Decisions) -> pa.Table:
+    """The leads that were merged away (`lead_id`), into whom (`merged_into`) and on what evidence."""
+    merged, names = decisions.known.merged, pa.array(decisions.known.lead_ids, pa.string())
+    away = np.flatnonzero(~speaks(decisions))
+    into = away if merged is None else merged.survivor[away]
+    bits = [] if merged is None else merged.evidence[into].tolist()
+    evidence = [", ".join(evidence_words(decisions, word)) for word in bits]
+    return pa.table(
+        {
+            "lead_id": names.take(pa.array(away)),
+            "merged_into": names.take(pa.array(into)),
+            "evidence": pa.array(evidence, pa.string()),
+        }
+    )
+
+
 def summary_table(decisions: Decisions) -> pa.Table:
     """How many leads by segment, band, channel, permitted or not, and each rule that stops them."""
     members, rulings, book = decisions.members, decisions.rulings, decisions.book
@@ -78,8 +106,10 @@ def summary_table(decisions: Decisions) -> pa.Table:
     cells = len(members.segment_ids) * len(bands)
     found: dict[str, list[Any]] = {name: [] for name in SUMMARY}
 
+    people = speaks(decisions)
+
     def count(chosen: NDArray[np.bool_], channel: str, permitted: bool, rule: str, reason: str) -> None:
-        counts = np.bincount(cell[chosen], minlength=cells)
+        counts = np.bincount(cell[chosen & people], minlength=cells)
         for at in np.flatnonzero(counts).tolist():
             row = (members.segment_ids[at // len(bands)], bands[at % len(bands)], channel, permitted, rule, reason)
             for name, value in zip(SUMMARY, (*row, int(counts[at])), strict=True):
@@ -99,6 +129,26 @@ def summary_table(decisions: Decisions) -> pa.Table:
         )
         count(~permitted & (rulings.permits[:, c] == 0), channel, False, "NO_LEGAL_BASIS", "NO_LEGAL_BASIS")
     return pa.table(found)
+
+
+def _withheld(decisions: Decisions) -> pa.Array:
+    """What was not used of each lead, as the answer tells it: what, how many, the rule, the reason."""
+    withheld = decisions.known.withheld or Withheld(())
+    found = withheld.entries(len(decisions))
+    names, rules = pa.array(found.names, pa.string()), [pa.array(ids, pa.string()) for ids in _columns(withheld.rules)]
+    struct = pa.StructArray.from_arrays(
+        [
+            pa.DictionaryArray.from_arrays(found.what.astype(np.int16), names),
+            pa.array(found.count),
+            *(pa.DictionaryArray.from_arrays(found.rule.astype(np.int16), ids) for ids in rules),
+        ],
+        ["what", "count", "rule", "reason"],
+    )
+    return pa.ListArray.from_arrays(_offsets(found.sizes), struct)
+
+
+def _columns(pairs: tuple[tuple[str, str], ...]) -> tuple[list[str], list[str]]:
+    return [first for first, _ in pairs], [second for _, second in pairs]
 
 
 def _band(decisions: Decisions) -> pa.Array:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from configs.content import Asset
 from configs.errors import BundleRefused
 from configs.settings import Settings
+from features.catalog import FROM_EVENTS
 from features.evaluate import Domain
 from features.facts import FactBuilder, Facts, facts_of, with_memberships
 from features.inventory import Inventory
@@ -31,6 +32,7 @@ from models.scorecard import Points, Scorecard
 from models.scores import SEGMENT_FEATURE, Readiness, Scores
 from models.segment_map import Memberships, SegmentMap
 from policy.book import Book
+from policy.gates import gate_columns
 from policy.rulings import Rulings, rule
 from serving.actions import ActionPlan, Chosen
 from serving.kernels import COMPLAINT_OPEN, REVIEW_OPEN, by_channel
@@ -73,7 +75,8 @@ class ChannelRulings:
 class Decisions:
     """Decisions about `n` leads, column by column, with everything that was decided from.
 
-    `permits_end` is the instant until which a permit of each lead and channel holds.
+    `permits_end` is the instant until which a permit of each lead and channel holds; `suspect_share` is the part of
+    each lead's engagement that rests on events likelier made by a machine than by a person.
     """
 
     decider: Decider
@@ -90,6 +93,7 @@ class Decisions:
     chosen: Chosen
     ruled: Rulings | None
     permits_end: NDArray[np.int64]
+    suspect_share: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.known.lead_ids)
@@ -118,6 +122,8 @@ class Decider:
         """Read a bundle, whose hashes are checked before anything is parsed; raises BundleRefused or ConfigInvalid."""
         found = read_bundle(bundle)
         found.refuse_other_vocabularies(settings.vocabularies)
+        for refused in gate_columns(found.spec.features, settings.data_use).dropped:
+            raise BundleRefused(f"features.json: {refused.name} may never be used ({refused.rule} {refused.reason})")
         domain = Domain.of(settings)
         decider = cls.of(
             settings,
@@ -149,7 +155,7 @@ class Decider:
             spec=spec,
             segment_map=segment_map,
             scorecard=scorecard,
-            builder=FactBuilder.of(settings),
+            builder=FactBuilder.of(settings).weighing_as(spec, settings.vocabularies),
             inventory=Inventory.of(settings.assets, settings.vocabularies),
             assets=settings.assets,
             plan=ActionPlan.of(settings.actions, segment_map.definitions, settings.assets, settings.vocabularies),
@@ -203,6 +209,11 @@ class Decider:
         """The custom columns that the bundle learned from, and whether each holds categories; else numbers."""
         return {f.field: f.categorical for f in self.spec.features if f.source == "attribute"}
 
+    @cached_property
+    def declared(self) -> Mapping[str, str]:
+        """The custom columns that the bundle learned from as health or prescriber data."""
+        return {f.field: f.declared for f in self.spec.features if f.declared}
+
     def refuse_unfit(self, tables: Tables) -> None:
         """Raise BundleRefused where the tables hold nothing of what the bundle learned from."""
         if not len(tables.lead_ids):
@@ -214,7 +225,7 @@ class Decider:
                 f"the bundle does not fit this input: it learned from the columns {shown}, and the input has none of "
                 "them; name the source whose export it was trained on, or use a bundle trained on event tables"
             )
-        needs_events = any(f.source in ("measure", "decay", "roll_up") for f in self.spec.features)
+        needs_events = any(f.source in (*FROM_EVENTS, "roll_up", "roll_up_share") for f in self.spec.features)
         if needs_events and not learned and not tables.events and (tables.attributes or not self._tells(tables)):
             raise BundleRefused(
                 "the bundle does not fit this input: it learned from event tables, and the input has no events; give "
@@ -245,6 +256,8 @@ class Decider:
         INVARIANT: no lead's decision depends on row order, on what became known after `as_of`, or on how many leads
         are decided at once.
         """
+        if self.declared:
+            tables = replace(tables, declared={**tables.declared, **self.declared})
         known = view_at(tables, as_of, self.builder.view, threads=threads)
         signals = signals_of(known, self.builder.plan, self.builder.decision_maker, threads=threads)
         features = features_of(known, self.spec, signals, threads=threads)
@@ -275,9 +288,10 @@ class Decider:
                 len(book.channels),
                 self.settings.actions.valid_hours,
                 self.builder.feed_max_age_days,
-                suppressions=tables.suppressions,
+                suppressions=known.suppressions,
                 lead_stops=self.lead_stops,
             ),
+            suspect_share=signals.measures.suspect_share(),
         )
 
     def _ruled(

@@ -41,22 +41,25 @@ def explain(body: bytes, settings: Settings, as_of: datetime | None, now: dateti
         facts: Facts = facts_of(known, builder, inventory)
         members = segment_map.members(facts, as_of=instant)
         ruled = rule(book, with_memberships(facts, inventory, members.member, members.segment_ids))
-        asked = int(facts.columns["off_label_open"].reshape(-1)[0]) == YES
-        found.append(_lead(item, book, ruled, () if asked else replies))
+        # Of a person with several records the one that speaks for all is explained.
+        row = 0 if known.merged is None else int(known.merged.survivor[0])
+        asked = int(facts.columns["off_label_open"].reshape(-1)[row]) == YES
+        withheld = [] if known.withheld is None else known.withheld.of(row)
+        found.append(_lead(item, book, ruled, row, () if asked else replies) | {"withheld": withheld})
     rejected = [{"index": r.index, "path": r.path, "expected": r.expected} for r in request.rejected]
     return {"as_of": instant.isoformat(), "policy": book.hash, "leads": found, "rejected": rejected}
 
 
-def _lead(item: LeadRequest, book: Book, ruled: Rulings, unasked: Sequence[str]) -> dict[str, Any]:
+def _lead(item: LeadRequest, book: Book, ruled: Rulings, row: int, unasked: Sequence[str]) -> dict[str, Any]:
     """Rulings of one lead; a reply is offered to nobody who asked nothing, whatever the rules say of it."""
     channels = []
     for c, channel in enumerate(book.channels):
-        passes = [asset for a, asset in enumerate(ruled.assets) if ruled.permitted[0, a, c] and asset not in unasked]
+        passes = [asset for a, asset in enumerate(ruled.assets) if ruled.permitted[row, a, c] and asset not in unasked]
         blocks = [
             {"asset": asset, **entry}
             for a, asset in enumerate(ruled.assets)
-            if not ruled.permitted[0, a, c]
-            for entry in ruled.explain(0, a, c)
+            if not ruled.permitted[row, a, c]
+            for entry in ruled.explain(row, a, c)
         ]
         channels.append({"channel": channel, "permitted": bool(passes), "passes": passes, "blocks": blocks})
-    return {"lead_id": item.lead.lead_id, "score": ruled.explain_score(0), "channels": channels}
+    return {"lead_id": item.lead.lead_id, "score": ruled.explain_score(row), "channels": channels}

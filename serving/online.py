@@ -17,7 +17,7 @@ from configs.errors import InputInvalid
 from configs.vocabulary import Vocabularies
 from features.encode import encode_records
 from features.intake.titles import Titles
-from features.records import Account, Case, Colleague, Consent, Event, Lead, Suppression, Touch
+from features.records import Account, Case, Colleague, Consent, Event, Lead, Link, Suppression, Touch
 from features.tables import Tables
 from policy.audit import pseudonym
 from serving.api import SECTIONS, LeadRequest, Rejection, ScoreRequest, safe_name
@@ -31,6 +31,7 @@ class OnlineAnswerer:
     def __init__(self, decider: Decider, key: bytes) -> None:
         self.decider, self.key = decider, key
         self.titles = Titles(decider.settings.vocabularies)
+        self.titles.warm()
 
     def answer(
         self, request: ScoreRequest, now: datetime
@@ -58,9 +59,13 @@ class OnlineAnswerer:
                     decide([position])
                 return
             decisions: Decisions = decider.decide(tables, as_of, replay=as_of < now, threads=1)
+            merged = decisions.known.merged
             for row, position in enumerate(positions):
                 audit_id = os.urandom(16).hex()
-                rendered = render(decisions, row)
+                rendered = render(decisions, row if merged is None else int(merged.survivor[row]))
+                if merged is not None:
+                    # The person is decided about; the answer goes to whom it was asked for.
+                    rendered["lead_id"] = items[row].lead.lead_id
                 rendered["audit_id"] = audit_id
                 found[position] = (rendered, audit_record(rendered, pseudonym(self.key, rendered["lead_id"]), now))
 
@@ -85,10 +90,14 @@ class OnlineAnswerer:
             events=[Event(event_id="e", lead_id="warm-up", occurred_at=before, recorded_at=before)],
             touches=[Touch(touch_id="t", lead_id="warm-up", sent_at=before)],
             consents=[Consent(lead_id="warm-up", captured_at=before, expires_at=later)],
-            suppressions=[Suppression(lead_id="warm-up", since_at=later, recorded_at=before)],
+            suppressions=[
+                Suppression(lead_id="warm-up", since_at=later, recorded_at=before, reason="profiling_objection")
+            ],
             cases=[Case(case_id="c", lead_id="warm-up", opened_at=before)],
             colleagues=[Colleague(lead_id="other", event_count_90d=1)],
             suppressions_complete_as_of=before,
+            links=[Link(lead_id="warm-up", other_lead_id="twin", linked_at=before, kind="same")],
+            linked_leads=[Lead(lead_id="twin", recorded_at=before)],
         )
         self.answer(ScoreRequest((full,), (0,), (), None, now - timedelta(microseconds=1)), now)
 
@@ -109,12 +118,17 @@ def replace_id(item: LeadRequest, lead_id: str) -> LeadRequest:
 def grouped(leads: Sequence[LeadRequest]) -> list[list[int]]:
     """Positions of leads that may share tables.
 
-    INVARIANT: leads of one group supplied the same sections, have one suppression feed, and share no account.
+    INVARIANT: leads of one group supplied the same sections, have one suppression feed, share no account, and none has
+    links.
     """
     if len(leads) == 1:
         return [[0]]
     groups: dict[tuple[Any, ...], list[tuple[list[int], set[str]]]] = {}
+    alone: list[list[int]] = []
     for position, item in enumerate(leads):
+        if item.links:
+            alone.append([position])
+            continue
         key = (
             *(getattr(item, section) is None for section in SECTIONS),
             item.account is None,
@@ -129,7 +143,7 @@ def grouped(leads: Sequence[LeadRequest]) -> list[list[int]]:
                 break
         else:
             groups[key].append(([position], accounts))
-    return [positions for found in groups.values() for positions, _ in found]
+    return [*alone, *(positions for found in groups.values() for positions, _ in found)]
 
 
 def tables_of(
@@ -150,9 +164,13 @@ def tables_of(
             return rows
         return [row for item in items for row in getattr(item, section)]
 
+    leads = [item.lead for item in items]
     accounts = [account for item in items for account in (item.account, item.parent_account) if account is not None]
+    if first.links:
+        leads += first.linked_leads or ()
+        accounts += first.linked_accounts or ()
     tables = encode_records(
-        [item.lead for item in items],
+        leads,
         accounts,
         joined("events"),
         joined("touches"),
@@ -167,6 +185,7 @@ def tables_of(
         colleague_of=[row for row, item in enumerate(items) for _ in item.colleagues or ()],
         titles=titles,
         attributes=attributes,
+        links=first.links,
     )
     # No summaries means that colleagues are unknown; None would mean that these leads are everybody there is.
     return tables if tables.colleagues is not None else replace(tables, colleagues={})

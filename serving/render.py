@@ -14,7 +14,7 @@ import numpy as np
 
 from configs.content import Asset
 from features.pipeline import FeatureSpec
-from features.tables import MICROSECONDS_A_DAY, UNKNOWN_INSTANT
+from features.tables import MICROSECONDS_A_DAY, UNKNOWN_INSTANT, Merged
 from policy.rulings import Rulings, rule
 from serving.actions import NO_ACTION
 from serving.decide import GROUPS, Decisions, rows_of
@@ -33,19 +33,50 @@ def render(decisions: Decisions, row: int) -> dict[str, Any]:
     ruled, at = _ruled(decisions, row)
     channels = _channels(decisions, row, ruled, at)
     band = "unknown" if no_score else decider.readiness.band_name(int(decisions.scores.band[row]))
-    return {
+    answer = {
         "lead_id": str(decisions.known.lead_ids[row]),
         "as_of": instant(decisions.as_of),
         "segments": [] if no_score else _segments(decisions, row),
         "fit": {"points": None if no_score else int(points.fit[row]), "grade": grades[0]},
-        "engagement": {"points": None if no_score else int(points.engagement[row]), "grade": grades[1]},
+        "engagement": {
+            "points": None if no_score else int(points.engagement[row]),
+            "grade": grades[1],
+            "suspect_share": None if no_score else _known(decisions.suspect_share.item(row)),
+        },
         "readiness": _unscored(ruled, at) if no_score else _readiness(decisions, row, band),
         "channels": channels,
         "next_best_action": _action(decisions, row, band, channels),
         "route": _route(decisions, row, band),
         "freshness": _freshness(decisions, row),
+        "withheld": [] if decisions.known.withheld is None else decisions.known.withheld.of(row),
         "versions": versions(decisions),
     }
+    if decisions.known.merged is not None:
+        answer |= _identity(decisions, decisions.known.merged, row)
+    return answer
+
+
+def _identity(decisions: Decisions, merged: Merged, row: int) -> dict[str, Any]:
+    """Whose record speaks for a person with several, which ones were merged into it, and on what evidence."""
+    others = np.flatnonzero((merged.survivor == merged.survivor[row]) & merged.away)
+    if not len(others):
+        return {}
+    survivor = int(merged.survivor[row])
+    names = decisions.known.lead_ids
+    evidence = evidence_words(decisions, int(merged.evidence[survivor]))
+    return {
+        "identity": {
+            "lead_id": str(names[survivor]),
+            "merged": sorted(str(names[other]) for other in others.tolist()),
+            "evidence": evidence,
+        }
+    }
+
+
+def evidence_words(decisions: Decisions, bits: int) -> list[str]:
+    """The words of the evidence whose codes are set."""
+    words = ("unknown", *decisions.decider.settings.vocabularies["link_evidence"].values)
+    return [word for code, word in enumerate(words) if bits >> code & 1]
 
 
 def versions(decisions: Decisions) -> dict[str, str]:
@@ -79,6 +110,7 @@ def driver_value(spec: FeatureSpec, segment_ids: tuple[str, ...], column: int, v
 
 def audit_record(rendered: dict[str, Any], subject: str, now: datetime) -> dict[str, Any]:
     """What the audit keeps of an answer: codes, versions and the pseudonym; no personal value and no float."""
+    identity = rendered.get("identity")
     readiness, action = rendered["readiness"], rendered["next_best_action"]
     probability = readiness["probability"]
     return {
@@ -98,7 +130,12 @@ def audit_record(rendered: dict[str, Any], subject: str, now: datetime) -> dict[
         "permitted": [channel for channel, answer in rendered["channels"].items() if answer["permitted"]],
         "action": [action["action"], action["channel"], action["asset_id"]],
         "queue": rendered["route"]["queue"].split("/", 1)[0],
+        **({"merged": len(identity["merged"]), "merged_by": identity["evidence"]} if identity else {}),
     }
+
+
+def _known(share: float) -> float | None:
+    return None if share != share else round(share, PROBABILITY_DIGITS)
 
 
 def _ruled(decisions: Decisions, row: int) -> tuple[Rulings, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from configs.settings import Settings
 from features.encode import encode_records
 from features.engagement import EngagementPlan, measure
 from features.intake.sources import complete_as_of
-from features.records import TABLES, Event, Lead
-from features.tables import UNKNOWN_INSTANT
+from features.intake.titles import Titles
+from features.records import TABLES, Account, Lead, Link
+from features.tables import UNKNOWN_INSTANT, Tables
 from features.view import ViewRules, view_at
 
 SECTIONS = ("events", "touches", "consents", "suppressions", "cases")
@@ -36,26 +37,28 @@ def request_of(files: Mapping[str, Path], lead_id: str, settings: Settings, as_o
         if lead is None:
             raise InputInvalid(str(files["leads"]), f"expected a lead known by {as_of.date()}, found none of this id")
         item: dict[str, Any] = {"lead": _clean(lead, "leads")}
-        accounts: list[str] = []
-        above = lead.get("account_id")
-        for section in ("account", "parent_account"):
-            found = _latest(rows.where("accounts", "account_id", [above]), as_of) if above else None
-            if above:
-                # A stop may name an account that no row describes.
-                accounts.append(str(above))
-            if found is not None:
-                item[section] = _clean(found, "accounts")
-            above = found.get("parent_account_id") if found else None
+        described = rows.accounts([lead.get("account_id")], as_of)
+        named = zip(("account", "parent_account"), described.values(), strict=False)
+        item |= {section: found for section, found in named if found is not None}
+        # A stop may name an account that no row describes.
+        accounts, people, account = list(described), [lead_id], lead.get("account_id")
+        links = rows.links([lead_id])
+        if links:
+            people = sorted({lead_id, *(row[side] for row in links for side in ("lead_id", "other_lead_id"))})
+            others = [row for key, row in rows.leads(people, as_of).items() if key != lead_id]
+            theirs = rows.accounts([row.get("account_id") for row in others], as_of)
+            item["links"], item["linked_leads"] = [_clean(row, "links") for row in links], others
+            item["linked_accounts"] = [row for key, row in theirs.items() if row is not None and key not in described]
+            accounts += [key for key in theirs if key not in described]
+            account = _account_of(lead_id, rows.tables(people, settings, as_of), settings, as_of)
         for section in SECTIONS:
             if section in files:
-                own = rows.where(section, "lead_id", [lead_id])
-                own += rows.where(section, "account_id", accounts) if section == "suppressions" and accounts else []
-                item[section] = [_clean(row, section) for row in own]
-        if lead.get("account_id"):
-            item["colleagues"] = _colleagues(rows, lead, settings, as_of)
-    complete = complete_as_of(files, None)
-    if complete != UNKNOWN_INSTANT:
-        item["suppressions_complete_as_of"] = datetime.fromtimestamp(complete / 1e6, UTC)
+                item[section] = [_clean(row, section) for row in rows.section(section, people, accounts)]
+        if account:
+            item["colleagues"] = _colleagues(rows, people, account, settings, as_of)
+    complete = _complete(files)
+    if complete is not None:
+        item["suppressions_complete_as_of"] = complete
     plain: dict[str, Any] = msgspec.to_builtins({"leads": [item]})
     return plain
 
@@ -84,6 +87,79 @@ class _Rows:
             raise InputInvalid(str(path), "expected readable Parquet with this column", field=key) from None
         return found
 
+    def section(self, section: str, people: list[str], accounts: list[str]) -> list[Row]:
+        """Rows about these leads, and stops of these accounts."""
+        found = self.where(section, "lead_id", people)
+        return found + (self.where(section, "account_id", accounts) if section == "suppressions" and accounts else [])
+
+    def leads(self, ids: list[str], as_of: datetime) -> dict[str, Row]:
+        """The latest version of each lead that has one."""
+        versions: dict[str, list[Row]] = {}
+        for row in self.where("leads", "lead_id", ids):
+            versions.setdefault(row["lead_id"], []).append(row)
+        found = {key: _latest(rows, as_of) for key, rows in sorted(versions.items())}
+        return {key: _clean(row, "leads") for key, row in found.items() if row is not None}
+
+    def accounts(self, ids: Sequence[str | None], as_of: datetime) -> dict[str, Row | None]:
+        """The latest versions of accounts, each followed by its parent; None where no row describes one."""
+        found: dict[str, Row | None] = {}
+        for key in sorted({one for one in ids if one}):
+            row = _latest(self.where("accounts", "account_id", [key]), as_of)
+            found[key] = None if row is None else _clean(row, "accounts")
+            above = row.get("parent_account_id") if row else None
+            if above and above not in found:
+                parent = _latest(self.where("accounts", "account_id", [above]), as_of)
+                found[above] = None if parent is None else _clean(parent, "accounts")
+        return found
+
+    def links(self, ids: list[str]) -> list[Row]:
+        """Links that connect these ids with others, in one or more steps and whatever they say."""
+        known, found = set[str](), dict[int, Row]()
+        more = set(ids)
+        while more - known and "links" in self.files:
+            known |= more
+            rows = [row for side in ("lead_id", "other_lead_id") for row in self.where("links", side, sorted(known))]
+            kept = [row for row in rows if row["lead_id"] != row["other_lead_id"]]
+            found = {hash(tuple(map(str, row.values()))): row for row in kept}
+            more = {row[side] for row in kept for side in ("lead_id", "other_lead_id")}
+        return sorted(found.values(), key=lambda row: tuple(map(str, row.values())))
+
+    def tables(self, people: list[str], settings: Settings, as_of: datetime) -> Tables:
+        """Everything about these leads and who they are linked with, encoded."""
+        links = self.links(people)
+        ids = sorted({*people, *(row[side] for row in links for side in ("lead_id", "other_lead_id"))})
+        leads = self.leads(ids, as_of)
+        accounts = self.accounts([row.get("account_id") for row in leads.values()], as_of)
+        rows: dict[str, list[Any] | None] = {
+            section: [TABLES[section](**_clean(row, section)) for row in self.section(section, ids, list(accounts))]
+            if section in self.files
+            else None
+            for section in SECTIONS
+        }
+        return encode_records(
+            [Lead(**{**row, "attributes": None}) for row in leads.values()],
+            [Account(**row) for row in accounts.values() if row is not None],
+            **rows,  # type: ignore[arg-type]
+            vocabularies=settings.vocabularies,
+            suppressions_complete_as_of=_complete(self.files),
+            titles=Titles(settings.vocabularies),
+            links=[Link(**_clean(row, "links")) for row in links],
+        )
+
+
+def _complete(files: Mapping[str, Path]) -> datetime | None:
+    complete = complete_as_of(files, None)
+    return None if complete == UNKNOWN_INSTANT else datetime.fromtimestamp(complete / 1e6, UTC)
+
+
+def _account_of(lead_id: str, tables: Tables, settings: Settings, as_of: datetime) -> str | None:
+    """The account of the person that a lead is."""
+    known = view_at(tables, as_of, ViewRules.of(settings))
+    row = known.lead_ids.tolist().index(lead_id)
+    row = row if known.merged is None else int(known.merged.survivor[row])
+    place = int(known.leads["account"][row])
+    return str(known.account_ids[place]) if place >= 0 else None
+
 
 def _latest(versions: list[Row], as_of: datetime) -> Row | None:
     known = [row for row in versions if (row.get("recorded_at") or _BEGINNING) <= as_of]
@@ -96,38 +172,26 @@ def _clean(row: Row, table: str) -> Row:
     return {name: value for name, value in row.items() if value is not None and name in fields}
 
 
-def _colleagues(rows: _Rows, lead: Row, settings: Settings, as_of: datetime) -> list[Row]:
-    """Summaries of the other leads of the account, by the same kernel that batch uses."""
-    account = str(lead["account_id"])
-    versions: dict[str, list[Row]] = {}
-    ids = [row["lead_id"] for row in rows.where("leads", "account_id", [account])]
-    for row in rows.where("leads", "lead_id", sorted(set(ids) - {lead["lead_id"]})):
-        versions.setdefault(row["lead_id"], []).append(row)
-    latest = {key: _latest(found, as_of) for key, found in versions.items()}
-    others = [row for row in latest.values() if row is not None and row.get("account_id") == account]
-    if not others:
+def _colleagues(rows: _Rows, people: list[str], account: str, settings: Settings, as_of: datetime) -> list[Row]:
+    """Summaries of the account's other leads, by the same road that batch takes."""
+    ids = {row["lead_id"] for row in rows.where("leads", "account_id", [account])}
+    ids |= {row[side] for row in rows.links(sorted(ids)) for side in ("lead_id", "other_lead_id")}
+    ids -= set(people)
+    if not ids:
         return []
-    own = [row["lead_id"] for row in others]
-    events = [_clean(row, "events") | {"account_id": None} for row in rows.where("events", "lead_id", own)]
-    tables = encode_records(
-        [Lead(lead_id=lead_id) for lead_id in own],
-        [],
-        [Event(**event) for event in events],
-        None,
-        None,
-        None,
-        None,
-        None,
-        None,
-        vocabularies=settings.vocabularies,
-        asset_ids=(),
-        suppressions_complete_as_of=None,
-    )
+    tables = rows.tables(sorted(ids), settings, as_of)
     known = view_at(tables, as_of, ViewRules.of(settings))
     measures = measure(known, EngagementPlan.of(settings.features, settings.vocabularies))
     columns = {name: measures.of(name) for name in SUMMARY}
+    places = known.leads["account"]
     found = []
-    for place, row in enumerate(others):
-        summary = {name: row[name] for name in ("lead_id", "role", "influence") if row.get(name)}
-        found.append(summary | {name: int(c[place]) for name, c in columns.items() if c[place] >= 0})
+    for place, name in enumerate(known.lead_ids.tolist()):
+        if not known.present[place] or places[place] < 0 or known.account_ids[places[place]] != account:
+            continue
+        summary: Row = {"lead_id": str(name)}
+        for field in ("role", "influence"):
+            word = settings.vocabularies[field].value(int(known.leads[field][place]))
+            if word is not None:
+                summary[field] = word
+        found.append(summary | {key: int(c[place]) for key, c in columns.items() if c[place] >= 0})
     return found

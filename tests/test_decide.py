@@ -86,7 +86,7 @@ class World:
         known, plan = self.batch.known, self.decider.builder.plan
         measures = signals_of(known, plan, self.decider.builder.decision_maker).measures
         account = known.leads["account"]
-        influence = self.settings.vocabularies["influence"]
+        words = {name: self.settings.vocabularies[name] for name in ("role", "influence")}
         found: list[list[dict[str, Any]]] = []
         columns = {
             name: measures.of(name) for name in ("event_count_90d", "demo_request_count_90d", "days_since_last_event")
@@ -97,8 +97,9 @@ class World:
                 if other == row or not known.present[other]:
                     continue
                 summary: dict[str, Any] = {"lead_id": str(known.lead_ids[other])}
-                if known.leads["influence"][other]:
-                    summary["influence"] = influence.value(int(known.leads["influence"][other]))
+                for name, vocabulary in words.items():
+                    if known.leads[name][other]:
+                        summary[name] = vocabulary.value(int(known.leads[name][other]))
                 for name, column in columns.items():
                     if column[other] >= 0:
                         summary[name] = int(column[other])

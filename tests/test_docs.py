@@ -12,10 +12,13 @@ from urllib.parse import unquote
 import pytest
 
 from cli.app import app
-from cli.reference import COMMAND, commands, page, shipped_id
+from cli.reference import COMMAND, commands, page, shipped_id, shown_settings
+from cli.reference_features import COMMAND as FEATURES_COMMAND
+from cli.reference_features import page as features_page
 from cli.reference_words import (
     ABSTAIN_SAYS,
     ENVIRONMENT,
+    FEATURE_SAYS,
     GATE_SAYS,
     NOT_SHIPPED,
     SETTING_SAYS,
@@ -49,6 +52,11 @@ def test_reference_page_is_what_the_code_makes_now() -> None:
     assert written == page(), f"docs/reference.md is old: run `make docs` (`{COMMAND}`) and commit it"
 
 
+def test_features_page_is_what_the_catalog_makes_now() -> None:
+    written = (DOCS / "features.md").read_text(encoding="utf-8")
+    assert written == features_page(), f"docs/features.md is old: run `make docs` (`{FEATURES_COMMAND}`) and commit it"
+
+
 def test_every_default_card_is_shipped_or_listed_as_not_shipped() -> None:
     assert len(set(DEFAULT_CARDS)) == len(DEFAULT_CARDS) == 45
     shipped = {shipped_id(card.id, DEFAULT_CARDS) for card in load_settings().rules}
@@ -61,6 +69,8 @@ def test_words_of_the_reference_name_what_exists_and_nothing_else() -> None:
     assert set(GATE_SAYS) == set(NEVER_FEATURES)
     sections = (TrainingSettings, Boosting, ServingSettings, FeatureSettings)
     assert set(SETTING_SAYS) == {name for model in sections for name in model.model_fields} - {"pooled", "segment"}
+    nested = {name for name, _, _ in shown_settings(load_settings().features) if "." in name}
+    assert set(FEATURE_SAYS) == nested
 
 
 def test_reference_lists_every_environment_variable_that_the_code_reads() -> None:

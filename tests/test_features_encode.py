@@ -18,7 +18,8 @@ from configs.content import Asset
 from configs.errors import InputInvalid
 from configs.settings import DEFAULTS, Settings, _Reader
 from configs.vocabulary import Vocabulary
-from features.encode import encode_records, first_of_each
+from features.columns import first_of_each
+from features.encode import encode_records
 from features.intake.sources import read_tables
 from features.intake.titles import Titles
 from features.layout import LAYOUTS, MAX_REMEMBERED
@@ -120,7 +121,7 @@ def test_colleagues_belong_to_the_lead_and_an_unknown_recency_stays_unknown() ->
     [
         ("Medical Director", "clinical_leader", None),
         ("Director of Nursing", "nursing_leader", "nursing"),
-        ("Oncologist", None, "oncology"),
+        ("Oncologist", "physician", "oncology"),
         ("Physician, Cardiology", "physician", "cardiology"),
         ("Physician Assistant", "physician_assistant", None),
         ("Pharmacist Resident", None, None),
@@ -254,8 +255,8 @@ def _canonical(tables: Tables, table: str) -> list[tuple[object, ...]]:
     ids |= {"asset": tables.asset_ids, "segment": tables.segment_ids}
     columns = []
     for name, column in sorted(getattr(tables, table).items()):
-        if name == "case":
-            continue  # numbers tell cases apart and mean nothing else
+        if name in ("case", "message"):
+            continue  # numbers tell cases and messages apart and mean nothing else
         names = ids.get(name)
         shown = column.tolist() if names is None else [None if i < 0 else names[i] for i in column.tolist()]
         columns.append([(name, "" if value is None else str(value)) for value in shown])
@@ -279,7 +280,7 @@ def _write(folder: Path, world: dict[str, list[msgspec.Struct]], kind: str) -> d
 
 def _online(world: dict[str, list[msgspec.Struct]]) -> Tables:
     return encode_records(  # type: ignore[arg-type]
-        *(world[table] for table in LAYOUTS if table != "outcomes"),
+        **{table: world[table] for table in LAYOUTS if table not in ("outcomes", "links")},
         vocabularies=VOCABULARIES,
         asset_ids=[asset.asset_id for asset in ASSETS],
         titles=Titles(VOCABULARIES),

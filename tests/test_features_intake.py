@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from configs.errors import InputInvalid
 from configs.settings import DEFAULTS, Settings, _Reader
 from features.intake.partitions import plan_partitions
-from features.intake.quality import check
+from features.intake.quality.check import check
 from features.intake.settle import root_of
 from features.intake.sources import Intake, find_files, read_tables
 from features.tables import UNKNOWN_INSTANT, Tables, microseconds

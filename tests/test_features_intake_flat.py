@@ -13,7 +13,7 @@ from configs.errors import ConfigInvalid, InputInvalid
 from configs.mapping import AttributeColumn, SourceMapping
 from configs.settings import DEFAULTS, Settings, _Reader, load_source
 from features.intake.flat import read_flat
-from features.intake.quality import auc_of, check, check_flat
+from features.intake.quality.check import auc_of, check, check_flat
 from features.intake.sources import Intake
 from features.tables import NO, YES, microseconds
 

@@ -15,6 +15,7 @@ from features.inventory import Inventory
 from features.pipeline import FeatureSpec, build_features, features_of, fit_spec, signals_of
 from features.records import Account, Lead
 from features.tables import known_at
+from features.view import ViewRules
 from features.warm import one_row_of_each, warm_up
 
 AS_OF = datetime(2026, 6, 30, 12, tzinfo=UTC)
@@ -24,7 +25,7 @@ SPEC = fit_spec(SETTINGS)
 
 
 def values(tables, spec=SPEC, lead=0):
-    features = build_features(tables, AS_OF, spec)
+    features = build_features(tables, AS_OF, spec, ViewRules.of(SETTINGS))
     return dict(zip(features.names, features.matrix[lead].tolist(), strict=True))
 
 
@@ -107,7 +108,7 @@ def test_a_flat_export_has_its_attributes_and_only_what_its_tables_can_tell():
     assert spec.names == ("fit_role", "fit_lead_source", "fit_total_visits")
     assert spec.categories["fit_lead_source"] == ("Chat", "Google")
     assert spec.categorical == (0, 1)
-    later = build_features(flat([np.inf, 4], ["Unseen", None]), AS_OF, spec).matrix
+    later = build_features(flat([np.inf, 4], ["Unseen", None]), AS_OF, spec, ViewRules.of(SETTINGS)).matrix
     assert np.isnan(later[:, 1]).all()
     np.testing.assert_array_equal(later[:, 2], [np.nan, 4])
     assert FeatureSpec.from_json(spec.to_json()) == spec

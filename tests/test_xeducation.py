@@ -23,6 +23,7 @@ from configs.mapping import SourceMapping
 from configs.settings import Settings, load_settings, load_source
 from features.intake.flat import read_flat
 from features.pipeline import build_features
+from features.view import ViewRules
 from models.calibration import probability
 from serving.rescore import rescore_intake
 from training.baselines import fit_baselines
@@ -98,7 +99,7 @@ def judged(
     decisions = pq.read_table(folder / "out" / "decisions").to_pylist()
     outcome = {row["Prospect ID"]: float(row["Converted"]) for row in export[cut:]}
     dataset = trained.dataset
-    X = build_features(new.tables, as_of, dataset.spec).matrix
+    X = build_features(new.tables, as_of, dataset.spec, ViewRules.of(settings)).matrix
     assert [row["lead_id"] for row in decisions] == new.tables.lead_ids.tolist()
     fitted = fit_baselines(dataset.X, dataset.y, dataset.spec, dataset.segment)
     everybody = np.full(len(X), int(np.bincount(dataset.segment).argmax()))

@@ -24,13 +24,17 @@ from features.facts import FactBuilder, facts_of
 from features.intake.settle import root_of
 from features.intake.sources import Intake
 from features.inventory import Inventory
+from features.links import LinkRules, components, follow_links, same_pairs
+from features.mail_domains import with_mail_domains
 from features.pipeline import FeatureSpec, features_of, fit_spec, signals_of
 from features.tables import YES, Known, Tables, known_at, microseconds
-from features.view import view_at
+from features.use.permitted import kinds_lost
+from features.use.withheld import Withheld
+from features.view import ViewRules, view_at
 from models.scorecard import Scorecard
 from models.segment_map import SegmentMap
 from policy.book import Book
-from policy.gates import gate_features, may_score
+from policy.gates import gate_columns, may_score
 from policy.rulings import rule
 
 Progress = Callable[[str, float], None]
@@ -80,22 +84,29 @@ def build_dataset(
     """
     tell = progress or (lambda what, share: None)
     training = settings.training
-    spec = spec or gated(fit_spec(settings))
-    rows = _Rows(settings, spec, segment_map, as_of.date())
-    learnable = rows.may_learn_from(view_at(tables, as_of, rows.builder.view))
-    root, root_ids = root_accounts(tables, as_of)
     horizon = timedelta(days=training.horizon_days)
     days = [as_of - horizon - timedelta(days=k * training.snapshot_every_days) for k in range(training.snapshots)][::-1]
+    spec = spec or with_mail_domains(gated(fit_spec(settings), settings), tables, days[0], ViewRules.of(settings))
+    rows = _Rows(settings, spec, segment_map, as_of.date())
+    learnable = rows.may_learn_from(view_at(tables, as_of, rows.builder.view))
+    root, root_ids = root_accounts(tables, as_of, rows.builder.view.links)
     parts: list[dict[str, NDArray[Any]]] = []
-    counts = {"rows": 0, "lead not known yet": 0, "may not be learned from": 0}
+    counts = {"rows": 0, "lead not known yet": 0, "may not be learned from": 0, "basis lost since the snapshot": 0}
+    tables_now, withheld = follow_links(tables, as_of, rows.builder.view.links), None
     for number, snapshot in enumerate(days):
         tell(f"snapshot {snapshot:%Y-%m-%d}", number / len(days))
         known = view_at(tables, snapshot, rows.builder.view)
-        kept = np.flatnonzero(known.present & learnable)
+        # What came of a person with several records is what came of any of them.
+        people = follow_links(tables, snapshot, rows.builder.view.links)
+        # Leaving out only the data that lost its basis would tell the model who is going to withdraw.
+        lost = kinds_lost(people, tables_now, snapshot, as_of, rows.builder.view.use)
+        kept = np.flatnonzero(known.present & learnable & ~lost)
         counts["lead not known yet"] += int((~known.present).sum())
         counts["may not be learned from"] += int((known.present & ~learnable).sum())
+        counts["basis lost since the snapshot"] += int((known.present & learnable & lost).sum())
+        withheld = known.withheld
         found = rows.of(known, kept)
-        found["y"] = labels(tables, settings, snapshot, as_of)[kept].astype(np.float64)
+        found["y"] = labels(people, settings, snapshot, as_of)[kept].astype(np.float64)
         found["order"] = np.full(len(kept), number, dtype=np.float64)
         parts.append(found)
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -108,6 +119,7 @@ def build_dataset(
     counts["rows"] = len(joined["y"])
     counts["held-out accounts before the latest snapshot"] = int((~latest & out).sum())
     counts["label overlaps the time that judges"] = int((~latest & ~out & ~clear).sum())
+    counts |= withheld_counts(withheld)
     return _finished(spec, segment_map.segment_ids, joined, root, fold, split, counts, tables.lead_ids)
 
 
@@ -123,7 +135,7 @@ def build_flat_dataset(
     if intake.order is None or intake.outcome is None:
         raise InputInvalid(mapping.name, "expected an export read for training, with its order and its outcome")
     tables = intake.tables
-    spec = spec or gated(fit_spec(settings, tables, mapping))
+    spec = spec or gated(fit_spec(settings, tables, mapping), settings, mapping)
     rows = _Rows(settings, spec, segment_map, mapping.as_of.date())
     known = view_at(tables, mapping.as_of, rows.builder.view)
     learnable = rows.may_learn_from(known)
@@ -146,17 +158,24 @@ def build_flat_dataset(
         "may not be learned from": int((known.present & ~learnable).sum()),
         "order or outcome not known": int((known.present & learnable & ~judgeable).sum()),
         "account also judges": int((~later & judging[root[kept]]).sum()),
-    }
+    } | withheld_counts(known.withheld)
     return _finished(spec, segment_map.segment_ids, found, root, fold, split, counts, tables.lead_ids)
 
 
-def gated(spec: FeatureSpec) -> FeatureSpec:
+def gated(spec: FeatureSpec, settings: Settings, mapping: SourceMapping | None = None) -> FeatureSpec:
     """The spec when the feature gate lets every column pass; raises InputInvalid naming those that it refuses."""
-    refused = gate_features(spec.names).dropped
+    purposes = {column.column: column.purposes for column in mapping.attributes} if mapping else {}
+    refused = gate_columns(spec.features, settings.data_use, purposes).dropped
     if refused:
-        named = ", ".join(f"{found.name} ({found.reason})" for found in refused)
+        named = ", ".join(f"{found.name} ({found.rule} {found.reason})" for found in refused)
         raise InputInvalid("features", f"expected no feature that may never be learned from: {named}")
     return spec
+
+
+def withheld_counts(withheld: Withheld | None) -> dict[str, int]:
+    """How many events and values of the latest snapshot were not used, by what they are and by which rule."""
+    found = withheld.totals() if withheld is not None else []
+    return {f"withheld: {one['what']} ({one['rule']} {one['reason']})": int(one["count"]) for one in found}
 
 
 def labels(tables: Tables, settings: Settings, snapshot: datetime, as_of: datetime) -> Bools:
@@ -175,8 +194,14 @@ def labels(tables: Tables, settings: Settings, snapshot: datetime, as_of: dateti
     return found
 
 
-def root_accounts(tables: Tables, as_of: datetime) -> tuple[NDArray[np.int64], list[str]]:
-    """For each lead the number of its root account, and each number's id; a lead without account is its own root."""
+def root_accounts(
+    tables: Tables, as_of: datetime, rules: LinkRules | None = None
+) -> tuple[NDArray[np.int64], list[str]]:
+    """For each lead the number of its root account, and each number's id; a lead without account is its own root.
+
+    INVARIANT: leads that are one person as of `as_of` by these rules share a root, and so do all leads of the accounts
+    that they bring together: no person is on both sides of a split.
+    """
     known = known_at(tables, as_of)
     parent = known.accounts.get("parent", np.full(len(known.account_ids), -1)).astype(np.int64)
     top = root_of(parent)
@@ -184,6 +209,9 @@ def root_accounts(tables: Tables, as_of: datetime) -> tuple[NDArray[np.int64], l
     has = account >= 0
     root = np.arange(len(known.lead_ids), dtype=np.int64) + len(known.account_ids)
     root[has] = top[account[has]]
+    if rules is not None and tables.links:
+        low, high, _ = same_pairs(tables.links, microseconds(as_of), rules)
+        root = components(root[low], root[high], len(root) + len(known.account_ids))[root]
     ids = [f"account {a}" for a in known.account_ids.tolist()] + [f"lead {i}" for i in known.lead_ids.tolist()]
     return root, ids
 
@@ -210,7 +238,7 @@ class _Rows:
 
     def __init__(self, settings: Settings, spec: FeatureSpec, segment_map: SegmentMap, approved_on: date) -> None:
         self.settings, self.spec, self.segment_map, self.approved_on = settings, spec, segment_map, approved_on
-        self.builder = FactBuilder.of(settings)
+        self.builder = FactBuilder.of(settings).weighing_as(spec, settings.vocabularies)
         self.inventory = Inventory.of(settings.assets, settings.vocabularies)
         self.scorecard = Scorecard.of(settings, Domain.of(settings))
 
@@ -232,7 +260,9 @@ class _Rows:
         """The lead gate: whose data may be processed for scoring at all, as known now."""
         book = Book.load(self.settings, known.as_of.date())
         facts = facts_of(known, self.builder, Inventory.of((), self.settings.vocabularies))
-        return may_score(rule(book, facts))
+        found: Bools = may_score(rule(book, facts))
+        # Of a record that was merged away the person is asked: who may not be learned from now, may not be earlier.
+        return found if known.merged is None else found[known.merged.survivor]
 
 
 def _finished(

@@ -41,10 +41,10 @@ def reliability_plot(y: NDArray[Any], predictions: Mapping[str, Floats]) -> byte
         limit = min(1.0, top * 1.1)
         axes.plot([0, limit], [0, limit], color=FAINT, lw=1, ls=":", label="perfectly calibrated")
         axes.set(xlabel="predicted readiness", ylabel="observed rate", xlim=(0, limit), ylim=(0, limit))
-        _percent(axes, "x", "y")
+        percent_axes(axes, "x", "y")
         axes.legend(frameon=False, loc="upper left")
 
-    return _png(draw, (5.4, 4.0))
+    return draw_png(draw, (5.4, 4.0))
 
 
 def gain_plot(y: NDArray[Any], predictions: Mapping[str, Floats]) -> bytes:
@@ -58,10 +58,10 @@ def gain_plot(y: NDArray[Any], predictions: Mapping[str, Floats]) -> bytes:
             )
         axes.plot([0, 1], [0, 1], color=FAINT, lw=1, ls=":", label="in random order")
         axes.set(xlabel="leads contacted, most ready first", ylabel="positives reached", xlim=(0, 1), ylim=(0, 1))
-        _percent(axes, "x", "y")
+        percent_axes(axes, "x", "y")
         axes.legend(frameon=False, loc="lower right")
 
-    return _png(draw, (5.4, 4.0))
+    return draw_png(draw, (5.4, 4.0))
 
 
 def distribution_plot(probability: Floats, segment: NDArray[np.object_]) -> bytes:
@@ -76,9 +76,9 @@ def distribution_plot(probability: Floats, segment: NDArray[np.object_]) -> byte
             axes.plot([middle], [row], "|", color="white", ms=12, mew=2.2, zorder=4)
         axes.set_yticks(range(len(names)), names)
         axes.set(xlabel="readiness", xlim=(0, None))
-        _percent(axes, "x")
+        percent_axes(axes, "x")
 
-    return _png(draw, (8.6, 0.8 + 0.36 * len(names)), grid="x")
+    return draw_png(draw, (8.6, 0.8 + 0.36 * len(names)), grid="x")
 
 
 def segment_plot(comparison: Comparison, others: Sequence[str]) -> bytes:
@@ -100,7 +100,7 @@ def segment_plot(comparison: Comparison, others: Sequence[str]) -> bytes:
         axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, title="compared with")
         axes.margins(y=0.06)
 
-    return _png(draw, (8.6, 1.5 + 0.42 * len(rows)), grid="x")
+    return draw_png(draw, (8.6, 1.5 + 0.42 * len(rows)), grid="x")
 
 
 def bars_plot(
@@ -121,16 +121,17 @@ def bars_plot(
         axes.set_yticks(range(len(names)), names)
         axes.set(xlabel=label, xlim=(0, max([*lengths, 1e-9]) * 1.14))
         if percent:
-            _percent(axes, "x")
+            percent_axes(axes, "x")
         for name, color in (legend or {}).items():
             axes.barh(0, 0, color=color, label=name)
         if legend:
             axes.legend(frameon=False, loc="lower right")
 
-    return _png(draw, (8.6, 0.8 + 0.34 * len(values)), grid="x")
+    return draw_png(draw, (8.6, 0.8 + 0.34 * len(values)), grid="x")
 
 
-def _png(draw: Callable[[Any], None], size: tuple[float, float], grid: Literal["both", "x"] = "both") -> bytes:
+def draw_png(draw: Callable[[Any], None], size: tuple[float, float], grid: Literal["both", "x", "y"] = "both") -> bytes:
+    """A picture in the house style of a width and height in inches, as PNG."""
     # Import here: drawing is the last step of a run, and the command line should not wait for it.
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -153,7 +154,8 @@ def _png(draw: Callable[[Any], None], size: tuple[float, float], grid: Literal["
     return out.getvalue()
 
 
-def _percent(axes: Any, *which: str) -> None:
+def percent_axes(axes: Any, *which: str) -> None:
+    """Write the ticks of these axes as percentages."""
     from matplotlib.ticker import PercentFormatter
 
     for name in which:

@@ -30,7 +30,10 @@ _REQUIREMENTS = ("lightgbm", "numpy", "pandas", "numba", "msgspec", "pydantic")
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """The bundle that serves: which, since when, by whom, how, and which one served before it."""
+    """The bundle that serves: which, since when, by whom, how, and which one served before it.
+
+    `despite` is the reason that a person gave for promoting it below the hygiene minimum, empty where it passed.
+    """
 
     bundle_id: str
     path: str
@@ -38,6 +41,7 @@ class Champion:
     by: str
     how: str
     previous: str | None
+    despite: str = ""
 
     def folder(self, artifacts: Path) -> Path:
         """Where the bundle lies."""
@@ -73,18 +77,44 @@ def register(artifacts: Path, bundle: Path, *, run_id: str | None = None, by: st
         return version
 
 
+def below_minimum(bundle: Path) -> tuple[str, ...]:
+    """Why the bundle's data were below the hygiene minimum, one line each; a bundle that was never judged says so."""
+    manifest = bundle / "manifest.json"
+    if not manifest.is_file():
+        return ()
+    hygiene = json.loads(manifest.read_text(encoding="utf-8")).get("training", {}).get("hygiene")
+    if not isinstance(hygiene, dict):
+        return ("its data were never judged; train it again",)
+    if hygiene.get("passed") is True:
+        return ()
+    return tuple(str(line) for line in hygiene.get("failed", ())) or ("the bundle does not say why",)
+
+
 def promote(
-    artifacts: Path, bundle: Path, *, by: str, as_of: datetime, verify: Callable[[Path], str] = verified
+    artifacts: Path,
+    bundle: Path,
+    *,
+    by: str,
+    as_of: datetime,
+    despite: str = "",
+    verify: Callable[[Path], str] = verified,
 ) -> Champion:
-    """Make a bundle the champion; raises BundleRefused, with the old champion still in place, when it is not sound."""
+    """Make a bundle the champion; raises BundleRefused, with the old champion still in place, when it is not sound.
+
+    INVARIANT: a bundle whose data were below the hygiene minimum does not serve, unless a named person gives a reason,
+    `despite`, which the history keeps.
+    """
     if not bundle.is_dir():
         raise BundleRefused(f"{bundle}: expected a bundle folder; `leadwell train --bundle DIR` writes one")
     bundle_id = verify(bundle)
+    below = below_minimum(bundle)
+    if below and not (despite.strip() and by.strip()):
+        raise BundleRefused("\n".join(f"{bundle}: below the hygiene minimum: {why}" for why in below))
     current = read_champion(artifacts)
     path = os.path.relpath(bundle.resolve(), artifacts.resolve())
     # Promoting the champion again is no step that a rollback should undo.
     before = current.previous if current and current.bundle_id == bundle_id else current.bundle_id if current else None
-    chosen = Champion(bundle_id, path, _moment(as_of), by, "promote", before)
+    chosen = Champion(bundle_id, path, _moment(as_of), by, "promote", before, despite.strip() if below else "")
     _switch(artifacts, chosen)
     return chosen
 
@@ -100,7 +130,7 @@ def rollback(artifacts: Path, *, by: str, as_of: datetime, verify: Callable[[Pat
     folder = before.folder(artifacts)
     if not folder.is_dir() or verify(folder) != before.bundle_id:
         raise BundleRefused(f"{folder}: no longer the bundle {before.bundle_id[:12]} that served before")
-    chosen = Champion(before.bundle_id, before.path, _moment(as_of), by, "rollback", before.previous)
+    chosen = Champion(before.bundle_id, before.path, _moment(as_of), by, "rollback", before.previous, before.despite)
     _switch(artifacts, chosen)
     return chosen
 

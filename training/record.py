@@ -66,6 +66,11 @@ def training_report(trained: Trained, settings: Settings, *, title: str, says: s
                 ("time_only", "later rows of accounts that train", "judged apart"),
                 ("held-out accounts before the latest snapshot", "left out", "held-out accounts, too early to judge"),
                 (
+                    "basis lost since the snapshot",
+                    "basis lost since",
+                    "withdrawn or run out after the snapshot: processed no more",
+                ),
+                (
                     "may not be learned from",
                     "not learned from",
                     "erased, restricted, objecting, or not known not to be",

@@ -16,6 +16,7 @@ from training.sample_accounts import DAY, draw
 from training.sample_columns import MISSING, chosen, identifiers, instants
 from training.sample_people import PRODUCTS, People
 from training.sample_signals import (
+    AGENTS,
     BEHAVIORS,
     DEPTHS,
     DOWNLOAD_OF_TOPIC,
@@ -28,7 +29,7 @@ from training.sample_signals import (
     focus_weights,
     signal_of_behavior,
 )
-from training.sample_touches import SECOND, MailEvents, Touches, campaign_ids
+from training.sample_touches import SECOND, MailEvents, Touches, campaign_ids, message_ids
 
 WINDOW_DAYS = 60
 WINDOWS = 7
@@ -49,6 +50,7 @@ class Events:
     topic: NDArray[np.integer[Any]]
     depth: NDArray[np.integer[Any]]
     channel: NDArray[np.integer[Any]]
+    agent: NDArray[np.integer[Any]]
     touch: Codes
     occurred_at: NDArray[np.int64]
     recorded_at: NDArray[np.int64]
@@ -104,6 +106,7 @@ def make_events(
         "touch": np.concatenate([np.full(len(cell), MISSING), mail.touch]),
     }
     occurred = np.concatenate([occurred, mail.occurred_at])
+    columns["agent"] = _agents(columns["kind"], occurred, np.concatenate([np.zeros(len(cell), bool), mail.by_gateway]))
     recorded = occurred + rng.integers(SECOND, 60 * SECOND, len(occurred))
     late = np.flatnonzero(rng.random(len(occurred), dtype=np.float32) < LATE_SHARE)
     recorded[late] += DAY + (rng.exponential(3.0, len(late)) * DAY).astype(np.int64)
@@ -118,6 +121,24 @@ def make_events(
         recorded_at=recorded[order],
         signals=signals.reshape(count, WINDOWS, SIGNAL_COUNT).astype(np.float64),
     )
+
+
+def _agents(kind: NDArray[Any], occurred: NDArray[np.int64], gateway: NDArray[np.bool_]) -> NDArray[np.int8]:
+    """What fetched it, as far as it says: most gateways pass for a browser, and many agents stay unknown.
+
+    Drawn from the instant, so that the rest of the world is the same with and without agents.
+    """
+    draw = (occurred // 11) % 100
+    opened, clicked = kind == KINDS.index("email_open"), kind == KINDS.index("email_click")
+    web = np.isin(kind, [KINDS.index(name) for name in ("page_view", "download", "form_submit")])
+    cases = (
+        (gateway & (draw < 30), "security_gateway"),
+        (gateway & (draw < 60), "browser"),
+        (~gateway & opened & (draw < 35), "mail_client"),
+        (~gateway & opened & (draw < 60), "image_proxy"),
+        (~gateway & (clicked | web) & (draw < 70), "browser"),
+    )
+    return np.select([case for case, _ in cases], [AGENTS.index(name) for _, name in cases], MISSING).astype(np.int8)
 
 
 def _behaviors(rng: Generator, segment: Codes, cell: NDArray[np.int32], lead: NDArray[np.int32]) -> Codes:
@@ -147,7 +168,7 @@ def event_columns(
     none = np.full(count, MISSING)
     asset = np.where(answered < 0, MISSING, touches.asset[of_touch]) if len(touches.lead) else none
     campaign = np.where(answered < 0, MISSING, touches.campaign[of_touch]) if len(touches.lead) else none
-    messages = identifiers("M", 9, first_touch + np.arange(len(touches.lead)))
+    messages = message_ids(len(touches.lead), first_touch)
     return {
         "event_id": identifiers("E", 10, first + _numbers(events)),
         "lead_id": chosen(lead_ids, events.lead),
@@ -158,6 +179,7 @@ def event_columns(
         "topic": chosen(TOPICS, events.topic),
         "depth": chosen(DEPTHS, events.depth),
         "channel": chosen(EVENT_CHANNELS, events.channel),
+        "agent": chosen(AGENTS, events.agent),
         "asset_id": chosen(asset_ids, asset),
         "campaign_id": chosen(campaign_ids(), campaign),
         "product": chosen(PRODUCTS, np.where(answered < 0, people.true["product_interest"][events.lead], MISSING)),

@@ -24,6 +24,7 @@ KINDS = (
     "sample_request", "ticket", "field_visit", "ad_click", "search", "off_label_question", "email_open", "email_click",
 )  # fmt: skip
 DEPTHS = ("overview", "detailed", "comparison", "checklist", "pricing")
+AGENTS = ("browser", "mail_client", "image_proxy", "security_gateway")
 EVENT_CHANNELS = ("email", "web", "search", "paid", "social", "webinar", "event", "field", "phone")
 
 

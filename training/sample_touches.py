@@ -39,10 +39,11 @@ class Touches:
 
 @dataclass(frozen=True, slots=True)
 class MailEvents:
-    """Opens and clicks; `touch` is the row of the touch that was answered."""
+    """Opens and clicks; `touch` is the row of the touch that was answered, `by_gateway` that no person did it."""
 
     touch: Codes
     is_click: NDArray[np.bool_]
+    by_gateway: NDArray[np.bool_]
     occurred_at: NDArray[np.int64]
 
 
@@ -98,6 +99,7 @@ def make_mail_events(rng: Generator, people: People, touches: Touches) -> MailEv
     return MailEvents(
         touch=np.concatenate([mailed[happened] for happened, _, _ in parts]),
         is_click=np.concatenate([np.full(int(happened.sum()), click) for happened, click, _ in parts]),
+        by_gateway=np.concatenate([np.full(int(happened.sum()), happened is scanned) for happened, _, _ in parts]),
         occurred_at=np.concatenate(
             [touches.sent_at[mailed[happened]] + after[happened] for happened, _, after in parts]
         ),
@@ -112,6 +114,7 @@ def campaign_ids() -> pa.Array:
 def touch_columns(touches: Touches, lead_ids: pa.Array, asset_ids: Sequence[str], first: int) -> dict[str, pa.Array]:
     """Rows for touches.parquet."""
     count = len(touches.lead)
+    mailed = np.where(touches.channel == CHANNELS.index("email"), np.arange(count), MISSING)
     return {
         "touch_id": identifiers("T", 9, first + np.arange(count)),
         "lead_id": chosen(lead_ids, touches.lead),
@@ -121,4 +124,10 @@ def touch_columns(touches: Touches, lead_ids: pa.Array, asset_ids: Sequence[str]
         "intent": chosen(INTENTS, touches.intent),
         "asset_id": chosen(asset_ids, touches.asset),
         "campaign_id": chosen(campaign_ids(), touches.campaign),
+        "message_id": chosen(message_ids(count, first), mailed),
     }
+
+
+def message_ids(count: int, first: int) -> pa.Array:
+    """The message that each touch of a block sent."""
+    return identifiers("M", 9, first + np.arange(count))

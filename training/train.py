@@ -15,9 +15,11 @@ from configs.mapping import SourceMapping
 from configs.settings import Settings
 from configs.training_settings import TrainingSettings
 from features.evaluate import Domain
+from features.intake.quality.findings import QualityReport
 from features.intake.sources import Intake
 from features.tables import Tables
 from models.bundle import Bundle, write_bundle
+from models.hygiene import Hygiene, judge
 from models.readiness import Readiness, fit_readiness
 from models.scorecard import Scorecard
 from models.segment_map import SegmentMap
@@ -25,6 +27,7 @@ from policy.book import Book
 from training.baselines import fit_baselines, fit_points
 from training.dataset import Dataset, build_dataset, build_flat_dataset
 from training.evaluate import Comparison, Metrics, compare, measure
+from training.touched import remember
 
 Progress = Callable[[str, float], None]
 Floats = NDArray[np.float64]
@@ -45,6 +48,7 @@ class Trained:
     predictions: Mapping[str, Floats]
     time_only: Metrics | None
     judged: Readiness
+    hygiene: Hygiene
 
     @property
     def y(self) -> Floats:
@@ -59,14 +63,30 @@ class Trained:
 
 
 def train(
-    tables: Tables, settings: Settings, as_of: datetime, folder: Path, *, progress: Progress | None = None
+    tables: Tables,
+    settings: Settings,
+    as_of: datetime,
+    folder: Path,
+    *,
+    quality: QualityReport | None = None,
+    progress: Progress | None = None,
 ) -> Trained:
-    """Learn readiness from everything known at `as_of` and write the bundle; raises InputInvalid on too little data."""
+    """Learn readiness from everything known at `as_of` and write the bundle; raises InputInvalid on too little data.
+
+    INVARIANT: a segment below its hygiene minimum is inactive in the bundle, which says so; with `quality` (a check of
+    the same data) mapped shares and event tracking are judged too. Whose data went in is kept beside the bundle
+    (`models/trained_on.py`).
+    """
     tell = progress or _silent
+    tell("judging hygiene", 0.0)
     segment_map = SegmentMap.load(settings)
+    hygiene = judge(tables, settings, segment_map, as_of, quality)
+    segment_map = segment_map.without(hygiene.inactive)
     tell("building features and labels", 0.0)
     dataset = build_dataset(tables, settings, segment_map, as_of)
-    return learn(dataset, settings, segment_map, as_of, folder, tell)
+    trained = learn(dataset, settings, segment_map, hygiene, as_of, folder, tell)
+    remember(tables, dataset.lead, settings, folder, trained.bundle.bundle_id)
+    return trained
 
 
 def train_flat(
@@ -74,14 +94,25 @@ def train_flat(
 ) -> Trained:
     """The same from a flat export read for training; its mapping says what was known before the outcome."""
     tell = progress or _silent
+    instant = mapping.as_of.astimezone(UTC)
     segment_map = SegmentMap.load(settings)
+    hygiene = judge(intake.tables, settings, segment_map, instant)
+    segment_map = segment_map.without(hygiene.inactive)
     tell("building features and labels", 0.0)
     dataset = build_flat_dataset(intake, settings, segment_map, mapping)
-    return learn(dataset, settings, segment_map, mapping.as_of.astimezone(UTC), folder, tell)
+    trained = learn(dataset, settings, segment_map, hygiene, instant, folder, tell)
+    remember(intake.tables, dataset.lead, settings, folder, trained.bundle.bundle_id)
+    return trained
 
 
 def learn(
-    dataset: Dataset, settings: Settings, segment_map: SegmentMap, as_of: datetime, folder: Path, tell: Progress
+    dataset: Dataset,
+    settings: Settings,
+    segment_map: SegmentMap,
+    hygiene: Hygiene,
+    as_of: datetime,
+    folder: Path,
+    tell: Progress,
 ) -> Trained:
     """Fit on the rows that train, judge on the later ones beside the baselines, fit again on all, write the bundle."""
     judge = dataset.judge
@@ -115,12 +146,13 @@ def learn(
             "target_kinds": list(settings.training.target_kinds),
             "horizon_days": settings.training.horizon_days,
             "counts": dict(dataset.counts),
+            "hygiene": hygiene.record(),
             "says": "metrics are those of the same line fitted without the rows that judge; the bundle saw every row",
         },
         metrics=finite(asdict(comparison.models[OURS])),
     )
     tell("done", 1.0)
-    return Trained(bundle, folder, dataset, comparison, predictions, time_only, judged)
+    return Trained(bundle, folder, dataset, comparison, predictions, time_only, judged, hygiene)
 
 
 @dataclass(frozen=True, slots=True)

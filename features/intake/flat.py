@@ -89,6 +89,7 @@ def read_flat(mapping: SourceMapping, path: Path, settings: Settings, *, trainin
         memberships={},
         outcomes={},
         attributes={name: column[kept] for name, column in attributes.items()},
+        declared={a.column: a.declared for a in mapping.attributes if a.declared},
         suppressions_complete_as_of=(
             microseconds(mapping.as_of) if "suppressions" in mapping.complete else UNKNOWN_INSTANT
         ),

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.encode import DTYPES, first_of_each
+from features.columns import first_of_each
+from features.encode import DTYPES, dtype_of
+from features.intake.repeats import repeated_rows
 from features.intake.scan import FILE_BITS, Source
 from features.layout import Column, Layout
 from features.tables import SKEW_US, UNKNOWN_INSTANT, Columns
 
 REJECTS = pa.schema([("file", pa.string()), ("row", pa.int64()), ("column", pa.string()), ("reason", pa.string())])
 UNKNOWN_LEAD, UNKNOWN_ACCOUNT = 254, 253
+# Every id falls into one of so many buckets; a part is a range of them, whatever the number of parts.
+BUCKETS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,8 @@ def _array(rows: pa.Table, column: Column, layout: Layout) -> NDArray[Any]:
     found = values.to_numpy()
     if column.to == "case":
         found = np.unique(found, return_inverse=True)[1]
+    if column.to == "message":
+        return np.array(found, dtype=np.uint64)  # a hash, until `number_messages`
     # Zero-copy views of Arrow memory are read-only; compiled kernels want one kind of array only.
     return np.array(found, dtype=DTYPES[column.kind])
 
@@ -100,7 +108,7 @@ def unknown_column(column: Column, n: int) -> NDArray[Any]:
     """A column of which nothing is known."""
     empty: dict[str, Any] = {"instant": UNKNOWN_INSTANT, "number": np.nan, "count": -1, "reference": -1, "text": None}
     fill = 1 if column.kind == "present" else empty.get(column.kind, 0)
-    return np.full(n, fill, dtype=DTYPES[column.kind])
+    return np.full(n, fill, dtype=dtype_of(column))
 
 
 def _without_duplicates(
@@ -115,12 +123,9 @@ def _without_duplicates(
     for part in key:
         mixed = (mixed ^ part.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)  # type: ignore[union-attr]
         mixed ^= mixed >> np.uint64(29)
-    ordered = np.sort(mixed)
-    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    if len(repeated) == 0:
+    rows = repeated_rows(mixed)
+    if len(rows) == 0:
         return keep, conflict
-    place = np.minimum(np.searchsorted(repeated, mixed), len(repeated) - 1)
-    rows = np.flatnonzero(repeated[place] == mixed)
     kept, _, conflicting = first_of_each(
         [part[rows] for part in key if part is not None], {k: c[rows] for k, c in columns.items()}
     )
@@ -146,6 +151,19 @@ def localized(
     return mine_first
 
 
+def number_messages(columns: dict[str, dict[str, NDArray[Any]]]) -> None:
+    """Hashes of messages become their numbers, the same in every table; -1 where a row names no message.
+
+    A hash of 63 bits serves as it is: messages are only ever compared within one lead, and sorting or looking up
+    millions of them would cost more than all that is made of them.
+    """
+    for found in columns.values():
+        if "message" in found and found["message"].dtype == np.uint64:
+            number = (found["message"] >> np.uint64(1)).astype(np.int64)
+            number[found["message"] == 0] = -1
+            found["message"] = number
+
+
 def objects(values: pa.Array) -> NDArray[np.object_]:
     """Text as an object array; equal texts share one object."""
     encoded = values.dictionary_encode()
@@ -169,6 +187,28 @@ def root_of(parent: NDArray[np.int64]) -> NDArray[np.int64]:
     return smallest[jump]
 
 
-def parts_of(ids: pa.Array, count: int) -> NDArray[np.int32]:
-    """The part each id falls into, the same on every machine and in every run."""
-    return np.array([zlib.crc32(text.encode()) % count for text in ids.to_pylist()], dtype=np.int32)
+def buckets_of(ids: pa.Array) -> NDArray[np.int32]:
+    """The bucket each id falls into, the same on every machine and in every run."""
+    return np.array([zlib.crc32(text.encode()) % BUCKETS for text in ids.to_pylist()], dtype=np.int32)
+
+
+def parts_of(buckets: NDArray[np.int32], count: int) -> NDArray[np.int32]:
+    """The part of `count` that each bucket belongs to."""
+    return buckets * np.int32(count) // np.int32(BUCKETS)
+
+
+def spread(reader: pa.RecordBatchReader, paths: Sequence[Path]) -> None:
+    """Write the rows of each part (their `_part`) to its own file, an Arrow stream."""
+    writers = [pa.ipc.new_stream(str(path), reader.schema) for path in paths]
+    try:
+        for batch in reader:
+            part = batch.column("_part").to_numpy()
+            order = np.argsort(part.astype(np.uint16), kind="stable")
+            ends = np.cumsum(np.bincount(part, minlength=len(paths)))
+            sorted_ = batch.take(pa.array(order)) if len(paths) > 1 else batch
+            for writer, start, end in zip(writers, [0, *ends[:-1]], ends, strict=True):
+                if end > start:
+                    writer.write_batch(sorted_.slice(int(start), int(end - start)))
+    finally:
+        for writer in writers:
+            writer.close()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,16 +19,19 @@ from numpy.typing import NDArray
 from configs.content import Asset
 from configs.errors import InputInvalid
 from configs.settings import Settings
-from configs.vocabulary import YES_NO, Vocabulary
+from configs.vocabulary import YES_NO, Vocabularies
 from features.encode import ALLOWING, STRICTER
 from features.intake.feed import stated_by
+from features.intake.linked import linked_ids, linked_rows, together
 from features.intake.scan import SUFFIXES, Source, connect, files_of, literal, open_source, quoted, readable
 from features.intake.settle import (
     UNKNOWN_ACCOUNT,
     UNKNOWN_LEAD,
     Counts,
+    buckets_of,
     finish,
     localized,
+    number_messages,
     objects,
     parts_of,
     root_of,
@@ -142,6 +146,7 @@ class Reading:
         paths = {table: files[table] for table in LAYOUTS if table in files}
         listed = [file for table, path in paths.items() for file in files_of(table, path)]
         self.vocabularies = settings.vocabularies
+        self.titles = Titles(settings.vocabularies)
         self.asset_ids = [asset.asset_id for asset in assets]
         self.con = connect(listed, memory_limit_mb=memory_limit_mb, threads=threads, spill=spill)
         self.sources: dict[str, Source] = {}
@@ -157,13 +162,21 @@ class Reading:
     def __exit__(self, *_: object) -> None:
         self.con.close()
 
-    def _ids(self, name: str, column: str, sources: Sequence[tuple[str, str]]) -> pa.Array:
+    def _linked(self) -> tuple[str, ...]:
+        """SQL of the ids that only links know and that they connect with a lead: a CRM deletes the row it merged."""
+        if "links" not in self.sources:
+            return ()
+        with readable(self.sources["links"].files[0]):
+            self.con.register("ids_linked", linked_ids(self.con, self.sources["links"], self.sources["leads"]))
+        return ("SELECT id FROM ids_linked",)
+
+    def _ids(self, name: str, column: str, sources: Sequence[tuple[str, str]], others: Sequence[str] = ()) -> pa.Array:
         parts = [
             f"SELECT {quoted(f)} AS id FROM {self.sources[table].relation} WHERE _bad = 0 AND {quoted(f)} IS NOT NULL"
             for table, f in sources
             if table in self.sources and f in self.sources[table].fields
         ]
-        union = " UNION ALL ".join(parts) or "SELECT NULL::VARCHAR AS id WHERE false"
+        union = " UNION ALL ".join([*parts, *others]) or "SELECT NULL::VARCHAR AS id WHERE false"
         # Sorted, so that the order of rows in the files decides nothing.
         self.con.execute(
             f"CREATE TEMP TABLE {name} AS SELECT id, CAST(row_number() OVER (ORDER BY id) - 1 AS INTEGER) AS {column} "
@@ -173,7 +186,7 @@ class Reading:
 
     def _index(self) -> None:
         with readable(self.sources["leads"].files[0]):
-            self.lead_ids = self._ids("lead_ids", "lead", [("leads", "lead_id")])
+            self.lead_ids = self._ids("lead_ids", "lead", [("leads", "lead_id")], self._linked())
             self.account_ids = self._ids(
                 "account_ids",
                 "account",
@@ -216,9 +229,8 @@ class Reading:
             f"SELECT CAST({quoted(column.field)} AS VARCHAR) AS spelling, count(*) AS rows FROM {source.relation} "
             f"WHERE {quoted(column.field)} IS NOT NULL GROUP BY 1"
         ).to_arrow_table()
-        vocabulary: Vocabulary = YES_NO if column.kind == "yesno" else self.vocabularies[column.vocabulary]
         spellings = found["spelling"].to_pylist()
-        codes = np.array([vocabulary.code(text) for text in spellings], dtype=np.uint8)
+        codes = np.array(codes_of(self.vocabularies, column, spellings), dtype=np.uint8)
         unmapped = int(found["rows"].to_numpy()[codes == 0].sum()) if len(codes) else 0
         if unmapped:
             self.unmapped[f"{source.layout.table}.{column.field}"] = unmapped
@@ -234,12 +246,12 @@ class Reading:
             "accounts", "account_id", "parent_account_id", "account_ids", "account", accounts, as_of
         )
         root = root_of(parent_of)
-        if count == 1:
-            self.account_part, self.lead_part = np.zeros(accounts, np.int32), np.zeros(leads, np.int32)
-        else:
-            self.account_part = parts_of(self.account_ids, count)[root] if accounts else np.zeros(0, np.int32)
-            own = parts_of(self.lead_ids, count)
-            self.lead_part = np.where(account_of >= 0, self.account_part[account_of], own) if accounts else own
+        bucket, own = buckets_of(self.account_ids)[root], buckets_of(self.lead_ids)
+        self.lead_bucket = np.where(account_of >= 0, bucket[account_of], own) if accounts else own
+        if "links" in self.sources:
+            pairs = linked_rows(self.con, self.sources["links"])
+            bucket, self.lead_bucket = together(pairs, root, account_of, bucket, self.lead_bucket)
+        self.account_part, self.lead_part = parts_of(bucket, count), parts_of(self.lead_bucket, count)
         for table, column, part in (
             ("lead_ids", "lead", self.lead_part),
             ("account_ids", "account", self.account_part),
@@ -306,6 +318,8 @@ class Reading:
                 expression = f"(CASE WHEN {name} IS NULL OR trim({name}) = '' THEN 1 ELSE 2 END)::UTINYINT"
             elif column.kind == "identity" or column.to == "case":
                 expression = f"hash({name})"
+            elif column.to == "message":
+                expression = f"CASE WHEN {name} IS NULL THEN 0 ELSE hash({name}) END"  # DuckDB hashes NULL to a number
             elif column.kind == "reference":
                 index = f"{column.to}_ids_part" if column.to in ("lead", "account") else f"{column.to}_ids"
                 joins.append(f"LEFT JOIN {index} {alias} ON {alias}.id = {name}")
@@ -342,12 +356,13 @@ class Reading:
     def assemble(self, raw: Mapping[str, pa.Table], part: int | None, complete: int) -> Intake:
         """Encoded tables of what was read, rows checked against each other, references made local to the part."""
         finished = {table: finish(self.sources[table], rows, first=not part) for table, rows in raw.items()}
-        columns = {table: done.columns for table, done in finished.items()}
+        columns: dict[str, Any] = {table: done.columns for table, done in finished.items()}
+        number_messages(columns)
         lead_ids, account_ids = self.lead_ids, self.account_ids
         if part is not None:
-            lead_ids = localized(columns, ("lead",), self.lead_part == part, lead_ids)
+            lead_ids = localized(columns, ("lead", "other"), self.lead_part == part, lead_ids)
             account_ids = localized(columns, ("account", "parent"), self.account_part == part, account_ids)
-        Titles(self.vocabularies).complete(columns["leads"])
+        self.titles.complete(columns["leads"])
         tables = Tables(
             lead_ids=objects(lead_ids),
             account_ids=objects(account_ids),
@@ -369,6 +384,12 @@ class Reading:
                 if n
             },
         )
+
+
+def codes_of(vocabularies: Vocabularies, column: Column, spellings: Sequence[str]) -> list[int]:
+    """The code that each spelling of a column has; what buckets keep is used again only while these hold."""
+    vocabulary = YES_NO if column.kind == "yesno" else vocabularies[column.vocabulary]
+    return [vocabulary.code(text) for text in spellings]
 
 
 def _recorded(source: Source) -> str:
