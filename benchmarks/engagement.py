@@ -96,6 +96,8 @@ def measured(name: str, path: Path, small: Path, out: Path | None = None) -> dic
 
 def run(events: int = 10_000_000, leads: int = 200_000, repeats: int = 3) -> list[dict[str, Any]]:
     """Time and memory on millions of events from a file, growth, and one lead in memory."""
+    from benchmarks.engagement_full import full_catalog_rows  # not in the processes of the others: it costs memory
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path, small = folder / "events.parquet", folder / "small.parquet"
@@ -120,6 +122,7 @@ def run(events: int = 10_000_000, leads: int = 200_000, repeats: int = 3) -> lis
         time_row,
         memory_row,
         one_lead_row(),
+        *full_catalog_rows(min(events, 1_000_000)),
         *growth_rows(GROWTH if events >= GROWTH[1] else (events // 4, events)),
     ]
 

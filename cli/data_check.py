@@ -50,6 +50,10 @@ def check(
     from configs.settings import load_settings
     from serving.files import write_csv
 
+    if draft is not None and (source is not None or leads is None):
+        raise InputInvalid("data check", "--draft-mapping goes with --leads FILE alone")
+    if outcome is not None and (source is not None or leads is None):
+        raise InputInvalid("data check", "--outcome goes with --leads FILE alone: a mapping declares its own")
     settings = load_settings(configs)
     hygiene: Hygiene | None
     if folder is not None and source is None and leads is None:
@@ -63,8 +67,6 @@ def check(
         name, then = leads.name, f"leadwell data check --source {draft or 'MAPPING'} --leads {leads}"
     else:
         raise InputInvalid("data check", "expected either --data FOLDER, or --source MAPPING with --leads FILE")
-    if draft is not None and (source is not None or leads is None):
-        raise InputInvalid("data check", "--draft-mapping goes with --leads FILE alone")
     if rejects is not None:
         write_csv(refused, rejects)
     if html is not None:

@@ -89,8 +89,10 @@ def titles(
     title: Annotated[str, typer.Option("--title", help="column of the title")] = "title",
     label: Annotated[str, typer.Option("--label", help="column of the label")] = "role",
     unseen: Annotated[Path | None, typer.Option("--unseen", help="CSV of the same shape, to be judged on")] = None,
-    precision: Annotated[float, typer.Option("--precision", help="how often an answer must be right")] = 0.95,
-    out: Annotated[Path | None, typer.Option("--out", help="write the answers here as CSV")] = None,
+    precision: Annotated[
+        float, typer.Option("--precision", help="how often an answer must be right", min=0.0, max=1.0)
+    ] = 0.95,
+    out: Annotated[Path | None, typer.Option("--out", help="write the answers to --unseen here as CSV")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable output")] = False,
     configs: Annotated[Path | None, typer.Option("--configs", help="folder that replaces the shipped one")] = None,
 ) -> None:
@@ -108,6 +110,9 @@ def titles(
     from features.intake.title_model import TitleModel
     from features.intake.title_words import TitleWords
     from serving.files import write_csv
+
+    if out is not None and unseen is None:
+        raise InputInvalid("data titles", "--out writes the answers to the titles of --unseen FILE")
 
     def rows_of(path: Path) -> list[tuple[str, str]]:
         problems: list[Problem] = []

@@ -51,7 +51,7 @@ def demo(
     from configs.settings import load_settings
     from features.intake.quality.check import check
     from features.intake.sources import find_files, read_tables
-    from serving.requests import request_of
+    from serving.requests import request_of, view_of
     from serving.rescore import rescore
     from training.propose import propose
     from training.publish import promote
@@ -97,7 +97,8 @@ def demo(
         says.append(f"{done.leads:,} decisions, {done.rejected:,} rows rejected")
     batch = _one_worth_showing(scores)
     with log.step("Scoring one lead over HTTP") as (_, says):
-        body = json.dumps(request_of(inputs, batch["lead_id"], settings, instant)).encode()
+        asked = request_of(inputs, batch["lead_id"], settings, instant, view_of(bundle, settings))
+        body = json.dumps(asked).encode()
         key = secrets.token_urlsafe(24)
         environment = {
             "LEADWELL_API_KEY": key,

@@ -15,7 +15,7 @@ import typer
 from cli.clock import chosen, clock_of, moment
 from cli.screen import aside, line, next_step, step, table, write_out
 from cli.server import command as server_command
-from configs.errors import InputInvalid
+from configs.errors import InputInvalid, NotReady
 
 Bundle = Annotated[Path | None, typer.Option("--bundle", help="bundle folder; the champion's when absent")]
 Configs = Annotated[Path | None, typer.Option("--configs", help="folder that replaces the shipped configuration")]
@@ -162,17 +162,25 @@ def request(
     lead_id: Annotated[str, typer.Argument(help="id of the lead")],
     data: Annotated[Path, typer.Option("--data", help="folder with one Parquet file for each table", exists=True)],
     as_of: Annotated[str | None, typer.Option("--as-of", help="what was known when")] = None,
+    bundle: Bundle = None,
     configs: Configs = None,
 ) -> None:
     """Print the request body a CRM would send for one lead of these files: the input of score and rules explain.
+
+    Colleagues are summed up by the bundle's evidence of who made an event; by the configured one if there is none yet.
 
     Example: leadwell request L0000123 --data artifacts/world > lead.json
     """
     from configs.settings import load_settings
     from features.intake.sources import find_files
-    from serving.requests import request_of
+    from serving.requests import request_of, view_of
 
-    write_out(json.dumps(request_of(find_files(data), lead_id, load_settings(configs), chosen(as_of, data)), indent=2))
+    settings = load_settings(configs)
+    try:
+        view = view_of(bundle_folder(bundle), settings)
+    except NotReady:
+        view = None
+    write_out(json.dumps(request_of(find_files(data), lead_id, settings, chosen(as_of, data), view), indent=2))
 
 
 def serve(

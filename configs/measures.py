@@ -87,10 +87,10 @@ class AccountSettings(Section):
 class FeatureSettings(Section):
     """The declared measures; feature names are derived from these."""
 
-    windows_days: tuple[int, ...]
+    windows_days: tuple[Days, ...]
     kinds: tuple[str, ...]
     topics: tuple[str, ...]
-    topic_window_days: int
+    topic_window_days: Days
     depths: tuple[str, ...]
     decays: tuple[Decay, ...]
     lead_fields: tuple[str, ...]
@@ -133,6 +133,21 @@ def measure_problems(declared: FeatureSettings, vocabularies: Mapping[str, Vocab
         listed = {"certain": human.certain, "opens": human.opens, "clicks": human.clicks, "visits": human.visits}
         named += [(f"human.{key}", values, kinds) for key, values in {**listed, "priors": human.priors}.items()]
         named.append(("human.agents", human.agents, agents))
+    once: list[tuple[str, list[object]]] = [
+        ("windows_days", list(declared.windows_days)),
+        ("touch_windows_days", list(declared.touch_windows_days)),
+        ("kinds", list(declared.kinds)),
+        ("topics", list(declared.topics)),
+        ("depths", list(declared.depths)),
+        ("channels", list(declared.channels)),
+        ("lead_fields", list(declared.lead_fields)),
+        ("account_fields", list(declared.account_fields)),
+        ("decays", [decay.name for decay in declared.decays]),
+    ]
+    for key, given_once in once:
+        # Names of features are made of these: one that is there twice would give two columns one name.
+        for value in sorted({str(value) for value in given_once if given_once.count(value) > 1}):
+            yield Problem("features.yaml", key, f"expected {value} once")
     for key, given, allowed in named:
         for value in given:
             if value not in allowed:

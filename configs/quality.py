@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from configs.section import Section
@@ -42,7 +44,9 @@ class ModelHygiene(Section):
     """Minima of readiness as a whole: rows, key fields, how well behaviour is tracked, attributes of a flat export."""
 
     min_leads: int = Field(ge=1)
-    key_fields: dict[str, float] = Field(description="table.column -> smallest known share")
+    key_fields: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        description="table.column -> smallest known share"
+    )
     min_match: float = Field(ge=0, le=1, description="smallest share of events that name a known lead")
     min_active: float = Field(ge=0, le=1, description="smallest share of leads with an event in the tracking window")
     max_stopped: float = Field(ge=0, le=1, description="largest share of events whose source has stopped")

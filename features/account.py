@@ -128,6 +128,7 @@ def _from_summaries(
         rules.silent_days,
         known,
         n,
+        np.zeros((_SUMS, n), dtype=np.int64),
         found,
     )
     return found
@@ -157,22 +158,23 @@ def _add_one(
 @njit(cache=True, nogil=True)
 def _add_summaries(
     lead: Any, role: Any, influence: Any, decision_maker: int, events: Any, demos: Any, last: Any, role_weight: Any,
-    influence_weight: Any, silent_days: int, known: Any, n: int, found: Any,
+    influence_weight: Any, silent_days: int, known: Any, n: int, sums: Any, found: Any,
 ) -> None:  # fmt: skip
-    newest = len(found) - 1
-    for i in range(n):
-        if known[i]:
-            found[0:newest, i] = 0
+    newest, most = len(sums), np.iinfo(np.int32).max
     for j in range(len(lead)):
         i = lead[j]
         if i < 0 or i >= n or not known[i]:
             continue
         _add_one(
             role[j], influence[j], decision_maker, events[j], demos[j], last[j], role_weight, influence_weight,
-            silent_days, found[0:newest, i],
+            silent_days, sums[:, i],
         )  # fmt: skip
         if last[j] >= 0 and (found[newest, i] < 0 or last[j] < found[newest, i]):
             found[newest, i] = last[j]
+    for i in range(n):
+        if known[i]:
+            for row in range(newest):
+                found[row, i] = min(sums[row, i], most)
 
 
 @njit(cache=True, nogil=True)

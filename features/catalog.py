@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal
 
+from configs.errors import ConfigInvalid, Problem
 from configs.measures import Decay, FeatureSettings
 from configs.vocabulary import Vocabulary
 from features.account import PARTS, ROLL_UP, SAYS
-from features.engagement import EngagementPlan
+from features.engagement import NEVER_COMMERCIAL, EngagementPlan
 from features.history import HistoryPlan
 from features.layout import LAYOUTS
 
@@ -70,7 +72,17 @@ def vocabulary_of(feature: Feature) -> str:
 
 
 def declared_features(settings: FeatureSettings, vocabularies: Mapping[str, Vocabulary]) -> tuple[Feature, ...]:
-    """Every feature that can be computed from the canonical tables, in the order of the matrix's columns."""
+    """Every feature that can be computed from the canonical tables, in the order of the matrix's columns.
+
+    Raises ConfigInvalid where features.yaml names a coded field or, for a sign, a feature that there is not, or counts
+    questions that are medical information's alone.
+    """
+    _refuse("kinds: expected a kind that may be a commercial feature", NEVER_COMMERCIAL & set(settings.kinds))
+    for key, table, fields in (
+        ("lead_fields", "leads", settings.lead_fields),
+        ("account_fields", "accounts", settings.account_fields),
+    ):
+        _refuse(f"{key}: expected a coded field of {table}", set(fields) - FIELD_VOCABULARIES[table].keys())
     plan = EngagementPlan.of(settings, vocabularies)
     history = HistoryPlan(plan)
     kept = _kept(settings)
@@ -130,7 +142,14 @@ def declared_features(settings: FeatureSettings, vocabularies: Mapping[str, Voca
             settings,
         ),
     ]
+    _refuse("monotone: expected the name of a feature", settings.monotone.keys() - {feature.name for feature in found})
     return tuple(found)
+
+
+def _refuse(expected: str, wrong: AbstractSet[str]) -> None:
+    key, _, says = expected.partition(": ")
+    if wrong:
+        raise ConfigInvalid([Problem("features.yaml", key, f"{says}, found {name!r}") for name in sorted(wrong)])
 
 
 def is_weighted(feature: Feature, plan: EngagementPlan) -> bool:

@@ -82,7 +82,7 @@ class EngagementPlan:
         """Resolve what is declared against the vocabularies."""
         needed = ["event_kind", "topic", "depth", "event_channel"]
         if settings.touch_windows_days:
-            needed.append("channel")
+            needed += ["channel", "intent"]
         if settings.role_signals or settings.account.role_weights or settings.account.influence_weights:
             needed += ["role", "influence"]
         return cls(settings, {name: vocabularies[name].values for name in needed})

@@ -2,6 +2,7 @@
 
 A digital step should know of the last visit of a representative: a field visit is an event that was recorded of one,
 or a touch on the field's own channel. Ages are whole UTC days, and only whole numbers are added.
+A reply of medical information is no touch here: it would tell that the lead asked.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from features.engagement import EngagementPlan
 from features.tables import UNKNOWN_INSTANT, Known
 
 FIELD_KIND, FIELD_CHANNEL = "field_visit", "rep_visit"
+# INVARIANT: what answers a question about an off-label use changes no feature, as the question changes none.
+NEVER_COMMERCIAL_INTENT = "medical_information"
 # Row of the days since the last field touch, from the end.
 FIELD_DAYS = -2
 
@@ -61,12 +64,12 @@ class HistoryPlan:
         return np.array([CERTAIN if name.startswith("event_") else 1 for name in self.names], dtype=np.float64)
 
     @cached_property
-    def _codes(self) -> tuple[int, int]:
-        kinds, channels = self.plan.values["event_kind"], self.plan.values["channel"]
-        return (
-            kinds.index(FIELD_KIND) + 1 if FIELD_KIND in kinds else 0,
-            channels.index(FIELD_CHANNEL) + 1 if FIELD_CHANNEL in channels else 0,
-        )
+    def _codes(self) -> tuple[int, int, int]:
+        """Codes of a field visit, of the field's channel and of a medical reply; 0 where there is no such word."""
+        named = (("event_kind", FIELD_KIND), ("channel", FIELD_CHANNEL), ("intent", NEVER_COMMERCIAL_INTENT))
+        listed = ((self.plan.values.get(name, ()), word) for name, word in named)
+        kind, channel, reply = (values.index(word) + 1 if word in values else 0 for values, word in listed)
+        return kind, channel, reply
 
     @cached_property
     def _windows(self) -> NDArray[np.int64]:
@@ -78,7 +81,7 @@ class HistoryPlan:
         found = np.full((len(self.names), n), -1, dtype=np.int32)
         if not self.names:
             return found
-        kind, field = self._codes
+        kind, field, reply = self._codes
         rows = found[:-2]
         if known.touches:
             size = len(known.touches["lead"])
@@ -87,6 +90,8 @@ class HistoryPlan:
                 exact(known.touches, "lead", np.int32, size),
                 exact(known.touches, "sent_at", np.int64, size),
                 exact(known.touches, "channel", np.uint8, size),
+                exact(known.touches, "intent", np.uint8, size),
+                reply,
                 known.as_of_day,
                 self._windows,
                 rows,
@@ -99,12 +104,12 @@ class HistoryPlan:
 
 
 @njit(cache=True, nogil=True)
-def _touched(lead: Any, sent: Any, channel: Any, today: int, windows: Any, found: Any) -> None:
+def _touched(lead: Any, sent: Any, channel: Any, intent: Any, reply: int, today: int, windows: Any, found: Any) -> None:
     """Count touches by window, and keep the fewest days by channel and, in the last row, of all."""
     first, last = len(windows), len(found) - 1
     for i in range(len(lead)):
         row = lead[i]
-        if row < 0 or row >= found.shape[1] or sent[i] == UNKNOWN_INSTANT:
+        if row < 0 or row >= found.shape[1] or sent[i] == UNKNOWN_INSTANT or (reply > 0 and intent[i] == reply):
             continue
         age = np.int32(today - sent[i] // MICROSECONDS_A_DAY)
         for w in range(len(windows)):

@@ -36,10 +36,11 @@ _LAST = int(np.iinfo(np.int64).max)
 
 @dataclass(frozen=True, slots=True)
 class LinkRules:
-    """Codes of the two kinds, and the lead fields whose conflicts become unknown or no."""
+    """Codes of the two kinds and of a CRM's own merge, and the lead fields whose conflicts become unknown or no."""
 
     same: int
     different: int
+    merged_by_crm: int
     unknown: frozenset[str]
     no: frozenset[str]
 
@@ -47,7 +48,9 @@ class LinkRules:
     def of(cls, settings: Settings) -> LinkRules:
         """Resolve the settings."""
         kind, conflicts = settings.vocabularies["link_kind"], settings.identity.conflicts
-        return cls(kind.code("same"), kind.code("different"), frozenset(conflicts.unknown), frozenset(conflicts.no))
+        merged = settings.vocabularies["link_evidence"].code("crm_merge")
+        unknown, no = frozenset(conflicts.unknown), frozenset(conflicts.no)
+        return cls(kind.code("same"), kind.code("different"), merged, unknown, no)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,20 @@ def same_pairs(links: Columns, cut: int, rules: LinkRules) -> tuple[Rows, Rows, 
     return said.low[said.together], said.high[said.together], said.evidence[said.together]
 
 
+def given_up(links: Columns, cut: int, rules: LinkRules, together: tuple[Rows, Rows], n: int) -> NDArray[np.bool_]:
+    """Of `n` lead rows those that the CRM merged into another, by a link in force (`together`, low and high)."""
+    size = len(links["lead"])
+    lead, other = exact(links, "lead", np.int32, size), exact(links, "other", np.int32, size)
+    linked, recorded = exact(links, "linked_at", np.int64, size), exact(links, "recorded_at", np.int64, size)
+    by_crm = exact(links, "evidence", np.uint8, size) == rules.merged_by_crm
+    said = by_crm & (exact(links, "kind", np.uint8, size) == rules.same) & (linked <= cut) & (recorded <= cut)
+    rows = np.flatnonzero(said & (lead >= 0) & (other >= 0))
+    pairs = np.minimum(lead, other)[rows].astype(np.int64) * n + np.maximum(lead, other)[rows]
+    found = np.zeros(n, dtype=np.bool_)
+    found[lead[rows[np.isin(pairs, together[0] * n + together[1])]]] = True
+    return found
+
+
 def components(low: Rows, high: Rows, n: int) -> Rows:
     """For each of `n` nodes the smallest node that edges connect it with."""
     root = np.arange(n, dtype=np.int64)
@@ -125,7 +142,8 @@ def follow_links(tables: Tables, as_of: datetime, rules: LinkRules) -> Tables:
     n = len(tables.lead_ids)
     members, ends = np.unique(np.concatenate((low, high)), return_inverse=True)
     group = components(ends[: len(low)], ends[len(low) :], len(members))
-    people = _People.of(tables, members, group, cut)
+    gone = given_up(tables.links, cut, rules, (low, high), n)[members]
+    people = _People.of(tables, members, group, gone, cut)
     survivor = np.arange(n, dtype=np.int32)
     survivor[people.rows] = people.survivors[people.person]
     evidence = np.zeros(n, dtype=np.uint64)
@@ -163,8 +181,8 @@ class _People:
     versions: Rows
 
     @classmethod
-    def of(cls, tables: Tables, members: Rows, group: Rows, cut: int) -> _People:
-        """Read the members' latest versions and order them."""
+    def of(cls, tables: Tables, members: Rows, group: Rows, gone: NDArray[np.bool_], cut: int) -> _People:
+        """Read the members' latest versions and order them; who is `gone` speaks only where nobody else can."""
         leads, size = tables.leads, len(tables.leads["lead"])
         place_of = np.full(len(tables.lead_ids) + 1, -1, dtype=np.int32)
         place_of[members] = np.arange(len(members), dtype=np.int32)
@@ -177,7 +195,7 @@ class _People:
         ids = tables.lead_ids[members].tolist()
         by_id = np.empty(len(ids), dtype=np.int64)
         by_id[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
-        order = np.lexsort((by_id, created, ~present, group))
+        order = np.lexsort((by_id, created, gone, ~present, group))
         starts = np.flatnonzero(np.append(True, group[order][1:] != group[order][:-1]))
         sizes = np.diff(np.append(starts, len(order)))
         rows = members[order]

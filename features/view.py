@@ -21,19 +21,38 @@ from features.engagement import NEVER_COMMERCIAL
 from features.governance import governed
 from features.human import HumanRules, weighed
 from features.links import LinkRules, follow_links
-from features.tables import Known, Tables, known_at
+from features.tables import Known, Tables, known_at, microseconds
 from features.use.permitted import UseRules, permitted
+
+_PAIR = np.dtype([("lead", np.int32), ("message", np.int64)])
+
+
+@dataclass(frozen=True)
+class Medical:
+    """What is medical information's: kinds of event by code, the intent of its messages, ids of its assets."""
+
+    kinds: NDArray[np.bool_]
+    intent: int
+    assets: frozenset[str]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Medical:
+        """Resolve the settings."""
+        kinds, known = np.zeros(256, dtype=np.bool_), settings.vocabularies["event_kind"]
+        kinds[[known.code(kind) for kind in NEVER_COMMERCIAL if kind in known.values]] = True
+        assets = frozenset(asset.asset_id for asset in settings.assets if asset.intent == "medical_information")
+        return cls(kinds, settings.vocabularies["intent"].code("medical_information"), assets)
 
 
 @dataclass(frozen=True)
 class ViewRules:
     """What the steps of a view need, resolved from the settings once.
 
-    `medical` says of each kind of event whether it is medical information's alone; `human` tells people from machines;
-    `links` which ids are one person; `use` is what may be used of whom.
+    `medical` says what is medical information's alone; `human` tells people from machines; `links` which ids are one
+    person; `use` is what may be used of whom.
     """
 
-    medical: NDArray[np.bool_]
+    medical: Medical
     human: HumanRules | None
     links: LinkRules
     governs: Mapping[str, Governed]
@@ -42,11 +61,8 @@ class ViewRules:
     @classmethod
     def of(cls, settings: Settings) -> ViewRules:
         """Resolve the settings."""
-        medical = np.zeros(256, dtype=np.bool_)
-        kinds = settings.vocabularies["event_kind"]
-        medical[[kinds.code(kind) for kind in NEVER_COMMERCIAL if kind in kinds.values]] = True
         return cls(
-            medical=medical,
+            medical=Medical.of(settings),
             human=HumanRules.of(settings.features.human, settings.vocabularies),
             links=LinkRules.of(settings),
             governs={str(field): one for field, one in settings.identity.governs.items()},
@@ -64,29 +80,58 @@ def view_at(tables: Tables, as_of: datetime, rules: ViewRules, *, threads: int |
 def usable(tables: Tables, as_of: datetime, rules: ViewRules, *, threads: int | None = None) -> Tables:
     """The tables of the people behind the leads, without events and columns that may not be used at `as_of`."""
     tables = follow_links(tables, as_of, rules.links)
-    tables = commercial(tables, rules.medical)
+    tables = commercial(tables, as_of, rules.medical)
     return permitted(tables, as_of, rules.use, threads=threads)
 
 
-def commercial(tables: Tables, medical: NDArray[np.bool_]) -> Tables:
-    """The same tables with events of a medical kind belonging to nobody.
+def commercial(tables: Tables, as_of: datetime, medical: Medical) -> Tables:
+    """The same tables with events that are medical information's belonging to nobody.
 
-    INVARIANT: a question about an off-label use changes no feature, no fact made of events, no weight of another event
-    and no instant that an answer shows; that a case is open is told by the cases.
+    These are questions about an off-label use, and what a lead did with the reply: events of its message, as of what
+    was known to be sent, and of an asset that only medical information sends.
+
+    INVARIANT: they change no feature, no fact made of events, no weight of another event and no instant that an answer
+    shows; that a case is open is told by the cases.
     """
     if not tables.events:
         return tables
     size = len(tables.events["lead"])
-    kind = exact(tables.events, "kind", np.uint8, size)
-    if not _any_of(kind, medical):
+    lead = exact(tables.events, "lead", np.int32, size)
+    kind, asset = exact(tables.events, "kind", np.uint8, size), exact(tables.events, "asset", np.int32, size)
+    assets = np.array([asset_id in medical.assets for asset_id in tables.asset_ids] + [False], dtype=np.bool_)
+    pairs = _replies(tables, microseconds(as_of), medical)
+    if not len(pairs) and not _any_of(kind, asset, medical.kinds, assets):
         return tables
-    lead = np.where(medical[kind], np.int32(-1), tables.events["lead"]).astype(np.int32)
-    return replace(tables, events={**tables.events, "lead": lead})
+    hidden = medical.kinds[kind] | assets[asset]  # no asset is -1, the last place
+    if len(pairs):
+        message = exact(tables.events, "message", np.int64, size)
+        spoken = np.flatnonzero(np.isin(message, pairs["message"]) & (message >= 0))
+        own = np.empty(len(spoken), dtype=pairs.dtype)
+        own["lead"], own["message"] = lead[spoken], message[spoken]
+        hidden[spoken] |= np.isin(own, pairs)
+    return replace(tables, events={**tables.events, "lead": np.where(hidden, np.int32(-1), lead).astype(np.int32)})
+
+
+def _replies(tables: Tables, cut: int, medical: Medical) -> NDArray[Any]:
+    """Lead and message of every reply of medical information that was known by the cut to be sent."""
+    touches = tables.touches
+    if not touches or "message" not in touches or "message" not in tables.events:
+        return np.empty(0, dtype=_PAIR)
+    size = len(touches["lead"])
+    message = exact(touches, "message", np.int64, size)
+    reply = (exact(touches, "intent", np.uint8, size) == medical.intent) & (message >= 0)
+    if not reply.any():
+        return np.empty(0, dtype=_PAIR)
+    sent, recorded = exact(touches, "sent_at", np.int64, size), exact(touches, "recorded_at", np.int64, size)
+    rows = np.flatnonzero(reply & (sent <= cut) & (recorded <= cut))
+    found = np.empty(len(rows), dtype=_PAIR)
+    found["lead"], found["message"] = touches["lead"][rows], message[rows]
+    return np.unique(found)
 
 
 @njit(cache=True, nogil=True)
-def _any_of(kind: Any, medical: Any) -> bool:
+def _any_of(kind: Any, asset: Any, kinds: Any, assets: Any) -> bool:
     for i in range(len(kind)):  # noqa: SIM110 - numba compiles loops
-        if medical[kind[i]]:
+        if kinds[kind[i]] or assets[asset[i]]:
             return True
     return False

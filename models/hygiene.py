@@ -22,6 +22,7 @@ from configs.settings import Settings
 from features.columns import exact
 from features.evaluate import Domain, as_columns
 from features.facts import FactBuilder, Facts, facts_of
+from features.intake.quality.check import refuse_unknown_fields
 from features.intake.quality.columns import known_rows
 from features.intake.quality.findings import QualityReport
 from features.intake.quality.staleness import record_ages
@@ -98,7 +99,11 @@ def judge(
         segment_map: the definitions; the residual one and inactive ones are not judged.
         as_of: an instant with a zone.
         report: from `features.intake.quality.check.check`; without it mapped shares and tracking are not judged.
+
+    Raises:
+        ConfigInvalid: quality.yaml names a field that no table has.
     """
+    refuse_unknown_fields(settings.quality)
     builder = FactBuilder.of(settings)
     known = view_at(tables, as_of, builder.view)
     facts = facts_of(known, builder, Inventory.of(settings.assets, settings.vocabularies))
@@ -196,12 +201,12 @@ def _model(known: Known, tables: Tables, settings: Settings, report: QualityRepo
         table, _, field = place.partition(".")
         share = _known_share(known, table, field)
         yield _gate("model", MODEL, place, "known", share, limit, f"{place} known for {_percent(share)}")
-    if tables.events:
-        window = settings.quality.tracking.window_days
-        since = (known.as_of_day - window) * MICROSECONDS_A_DAY
-        active = float((known.newest_event_at[known.present] > since).mean()) if leads else 0.0
-        says = f"{_percent(active)} of the leads have an event in {window} days"
-        yield _gate("model", MODEL, "events", "active", active, asked.min_active, says)
+    # Without an event table nobody is active: data that are missing must not pass what data that are thin fail.
+    window = settings.quality.tracking.window_days
+    since = (known.as_of_day - window) * MICROSECONDS_A_DAY
+    active = float((known.newest_event_at[known.present] >= since).mean()) if leads else 0.0
+    says = f"{_percent(active)} of the leads have an event in {window} days"
+    yield _gate("model", MODEL, "events", "active", active, asked.min_active, says)
     if report is not None:
         yield from _tracked(report, settings.quality)
 

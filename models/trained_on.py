@@ -100,6 +100,7 @@ def write_trained_on(folder: Path, bundle_id: str, lead_ids: Iterable[str], key:
     target = _path(folder, bundle_id)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)  # of a run that was killed and had the same number
     try:
         _write(draft, content + hashlib.sha256(content).digest())
         os.replace(draft, target)

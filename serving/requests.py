@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from features.intake.titles import Titles
 from features.records import TABLES, Account, Lead, Link
 from features.tables import UNKNOWN_INSTANT, Tables
 from features.view import ViewRules, view_at
+from models.bundle import read_bundle
 
 SECTIONS = ("events", "touches", "consents", "suppressions", "cases")
 SUMMARY = ("event_count_90d", "demo_request_count_90d", "days_since_last_event")
@@ -27,8 +29,20 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 Row = dict[str, Any]
 
 
-def request_of(files: Mapping[str, Path], lead_id: str, settings: Settings, as_of: datetime) -> dict[str, Any]:
-    """The body of `POST /v1/score` for one lead of Parquet files; raises InputInvalid where there is no such lead."""
+def view_of(bundle: Path, settings: Settings) -> ViewRules:
+    """The view that a bundle's answers rest on; raises BundleRefused where the bundle cannot be read."""
+    return replace(ViewRules.of(settings), human=read_bundle(bundle).spec.human_rules(settings.vocabularies))
+
+
+def request_of(
+    files: Mapping[str, Path], lead_id: str, settings: Settings, as_of: datetime, view: ViewRules | None = None
+) -> dict[str, Any]:
+    """The body of `POST /v1/score` for one lead of Parquet files; raises InputInvalid where there is no such lead.
+
+    Colleagues are summed up as `view` says, which is that of the bundle that will answer (`view_of`): it carries the
+    evidence of who made an event, and by other evidence the sums are not those of batch. Without it the settings say.
+    """
+    view = view or ViewRules.of(settings)
     with duckdb.connect() as con:
         con.execute("SET timezone = 'UTC'")
         con.execute("SET enable_progress_bar = false")
@@ -50,12 +64,12 @@ def request_of(files: Mapping[str, Path], lead_id: str, settings: Settings, as_o
             item["links"], item["linked_leads"] = [_clean(row, "links") for row in links], others
             item["linked_accounts"] = [row for key, row in theirs.items() if row is not None and key not in described]
             accounts += [key for key in theirs if key not in described]
-            account = _account_of(lead_id, rows.tables(people, settings, as_of), settings, as_of)
+            account = _account_of(lead_id, rows.tables(people, settings, as_of), view, as_of)
         for section in SECTIONS:
             if section in files:
                 item[section] = [_clean(row, section) for row in rows.section(section, people, accounts)]
         if account:
-            item["colleagues"] = _colleagues(rows, people, account, settings, as_of)
+            item["colleagues"] = _colleagues(rows, people, account, settings, as_of, view)
     complete = _complete(files)
     if complete is not None:
         item["suppressions_complete_as_of"] = complete
@@ -152,9 +166,9 @@ def _complete(files: Mapping[str, Path]) -> datetime | None:
     return None if complete == UNKNOWN_INSTANT else datetime.fromtimestamp(complete / 1e6, UTC)
 
 
-def _account_of(lead_id: str, tables: Tables, settings: Settings, as_of: datetime) -> str | None:
+def _account_of(lead_id: str, tables: Tables, view: ViewRules, as_of: datetime) -> str | None:
     """The account of the person that a lead is."""
-    known = view_at(tables, as_of, ViewRules.of(settings))
+    known = view_at(tables, as_of, view)
     row = known.lead_ids.tolist().index(lead_id)
     row = row if known.merged is None else int(known.merged.survivor[row])
     place = int(known.leads["account"][row])
@@ -172,7 +186,9 @@ def _clean(row: Row, table: str) -> Row:
     return {name: value for name, value in row.items() if value is not None and name in fields}
 
 
-def _colleagues(rows: _Rows, people: list[str], account: str, settings: Settings, as_of: datetime) -> list[Row]:
+def _colleagues(
+    rows: _Rows, people: list[str], account: str, settings: Settings, as_of: datetime, view: ViewRules
+) -> list[Row]:
     """Summaries of the account's other leads, by the same road that batch takes."""
     ids = {row["lead_id"] for row in rows.where("leads", "account_id", [account])}
     ids |= {row[side] for row in rows.links(sorted(ids)) for side in ("lead_id", "other_lead_id")}
@@ -180,7 +196,7 @@ def _colleagues(rows: _Rows, people: list[str], account: str, settings: Settings
     if not ids:
         return []
     tables = rows.tables(sorted(ids), settings, as_of)
-    known = view_at(tables, as_of, ViewRules.of(settings))
+    known = view_at(tables, as_of, view)
     measures = measure(known, EngagementPlan.of(settings.features, settings.vocabularies))
     columns = {name: measures.of(name) for name in SUMMARY}
     places = known.leads["account"]

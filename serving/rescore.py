@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -206,11 +207,20 @@ def _decided(
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
     """Ctrl+C waits until the block ends; a process started in it never sees one: the run's own process stops it."""
+    came: list[int] = []
+    here = threading.current_thread() is threading.main_thread()
+    # The mask is what a new process inherits. It does not keep the signal from another thread (DuckDB has some), for
+    # which Python would still raise here: a process that was started and not yet noted would then never be told to end.
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number)) if here else None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if here:
+            signal.signal(signal.SIGINT, handler)
+        if came:
+            raise KeyboardInterrupt
 
 
 _CHILD: dict[str, Decider] = {}

@@ -138,6 +138,15 @@ def test_colleagues_weigh_by_role_or_influence_and_the_quiet_ones_are_counted():
     assert share == (buyer + decider + 1) / (buyer + decider + 2)
 
 
+def test_sums_of_very_many_busy_colleagues_stay_at_the_largest_number_and_never_turn_negative():
+    busy = [Colleague(lead_id=f"C{i}", influence="decision_maker", event_count_90d=1_000_000) for i in range(2_200)]
+    alone = encode_records([Lead(lead_id="L", account_id="A")], colleagues=busy, vocabularies=SETTINGS.vocabularies)
+    found = dict(zip(ROLL_UP, rolled(alone)[:, 0].tolist(), strict=True))
+    most = 2**31 - 1
+    assert found["colleague_count"] == 2_200
+    assert (found["colleague_event_count_90d"], found["weighted_colleague_event_count_90d"]) == (most, most)
+
+
 def test_a_lead_is_never_its_own_colleague():
     lead = [Lead(lead_id="L1", account_id="A", influence="decision_maker")]
     alone = rolled(batch(lead, [event(1, "L1", 1, "demo_request")]))[:, 0].tolist()

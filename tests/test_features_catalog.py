@@ -7,6 +7,7 @@ import re
 import pytest
 from pydantic import ValidationError
 
+from configs.errors import ConfigInvalid
 from configs.measures import measure_problems
 from configs.settings import load_settings
 from features.account import PARTS, ROLL_UP, SAYS
@@ -119,3 +120,26 @@ def test_a_spec_of_before_weights_still_reads_and_weighs_nothing():
 
 def test_sources_that_need_events_are_named():
     assert {f.source for f in FEATURES if f.group == "engagement"} == {*FROM_EVENTS, "history"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"lead_fields": ("audiense",)}, "expected a coded field of leads, found 'audiense'"),
+        ({"account_fields": ("role",)}, "expected a coded field of accounts, found 'role'"),
+        ({"monotone": {"engagement_event_count_8d": 1}}, "expected the name of a feature"),
+        ({"kinds": ("off_label_question",)}, "may be a commercial feature, found 'off_label_question'"),
+    ],
+)
+def test_a_name_that_there_is_not_is_refused(wrong, expected):
+    with pytest.raises(ConfigInvalid, match=expected):
+        declared_features(SETTINGS.features.model_copy(update=wrong), SETTINGS.vocabularies)
+
+
+def test_what_names_a_feature_is_declared_once():
+    twice = SETTINGS.features.model_copy(
+        update={"windows_days": (7, 7), "decays": (*SETTINGS.features.decays, SETTINGS.features.decays[0])}
+    )
+    said = [str(problem) for problem in measure_problems(twice, SETTINGS.vocabularies)]
+    assert [problem for problem in said if "expected 7 once" in problem or "expected fast once" in problem] == said
+    assert len(said) == 2

@@ -56,6 +56,15 @@ def test_touches_are_counted_by_window_and_dated_by_channel():
     assert math.isnan(seen["engagement_days_since_last_sms_touch"])
 
 
+def test_a_reply_of_medical_information_is_no_touch():
+    replies = [
+        Touch(touch_id=f"R{channel}", lead_id="L1", sent_at=AS_OF, channel=channel, intent="medical_information")
+        for channel in ("email", "rep_visit")
+    ]
+    others = [touch(1, 40, "rep_visit"), touch(2, 30)]
+    np.testing.assert_equal(values([*others, *replies], [event(1, 3)]), values(others, [event(1, 3)]))
+
+
 def test_a_visit_is_known_from_the_events_too():
     seen = values([touch(1, 40, "rep_visit")], [event(1, 10, "field_visit"), event(2, 9), event(3, 11)])
     assert seen["engagement_days_since_last_field_touch"] == 10

@@ -266,13 +266,27 @@ def test_many_nights_are_merged_into_few_segments_and_nothing_else_is_left(
             world(data, LEADS[:2] if night % 4 == 1 else (*LEADS, "L9"), ("A1", "A2"))
         read(data, buckets)
     assert check(data, buckets)[0].startswith("events: 0 of")
-    (buckets / "events-leftover.arrow").write_bytes(b"of a run that was killed")
-    (buckets / "new-leftover").mkdir()
+    (buckets / "events-0000099-0123abcd.arrow").write_bytes(b"of a run that was killed")
+    (buckets / ".new-leftover").mkdir()
     assert check(data, buckets)[0].startswith("events: 0 of")
     content = json.loads((buckets / NAME).read_text())["tables"]["events"]
     assert len(content["segments"]) <= most
     named = {name for segment in content["segments"] for name in segment["sha256"]}
     assert {path.name for path in buckets.iterdir()} == named | {NAME, ".lock"}
+
+
+def test_files_of_somebody_else_beside_the_buckets_stay(tmp_path: Path) -> None:
+    world(tmp_path / "data")
+    write_rows(tmp_path / "data" / "events.parquet", [event("E1", "L1")])
+    kept = tmp_path / "kept"
+    mine = [kept / "results.arrow", kept / "events-2026.ids", kept / "new-exports" / "crm.csv"]
+    killed = [kept / "events-0000007-0123abcd.arrow", kept / ".new-0a_b1c2d" / "0.arrows"]
+    for path in (*mine, *killed):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x", encoding="utf-8")
+    for _ in range(2):
+        check(tmp_path / "data", kept)
+        assert all(path.is_file() for path in mine) and not any(path.exists() for path in killed)
 
 
 def test_a_run_that_cannot_read_a_new_file_leaves_the_buckets_as_they_were(tmp_path: Path) -> None:

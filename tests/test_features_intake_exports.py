@@ -106,6 +106,13 @@ def test_yes_and_the_unreadable_stop_while_no_and_nothing_say_nothing(tmp_path: 
     assert rows(tmp_path, "consents", "lead_id") == []  # no flag grants anything, whatever it says
 
 
+def test_a_stop_whose_column_is_not_in_the_export_is_noted(tmp_path: Path) -> None:
+    found = run(tmp_path, person=f"id,changed,no_mail\nA,{T},\nB,{T},no\n")
+    assert [(what, count) for what, count in found.notes.items() if "there is no column" in what] == [
+        ("small.person -> suppressions: there is no column mail_optout, so nobody is stopped by it", 2)
+    ]
+
+
 def test_of_columns_that_disagree_the_least_permissive_counts(tmp_path: Path) -> None:
     text = f"id,changed,no_mail,mail_optout,mail_optin\nA,{T},true,false,yes\nB,{T},,true,yes\nC,{T},false,no,yes\n"
     run(tmp_path, person=text + f"D,{T},,,\n")
@@ -256,6 +263,18 @@ def test_names_mails_and_phones_leave_only_keyed_hashes(tmp_path: Path) -> None:
     assert not again.key_made and rows(tmp_path, "leads", "email_hash")[0] == one["email_hash"]
 
 
+@pytest.mark.parametrize(
+    "second", ["; jane.doe@x.org", ";jane.doe@x.org", ",jane.doe@x.org", "?subject=jane.doe@x.org"]
+)
+def test_of_several_addresses_in_one_cell_the_first_counts_and_nothing_is_left_of_the_others(
+    tmp_path: Path, second: str
+) -> None:
+    person = f'id,changed,mail\nA,{T},"Info@Clinic.org{second}"\nB,{T},mailto:info@clinic.org\nC,{T},info@clinic.org\n'
+    run(tmp_path, person=person)
+    assert set(rows(tmp_path, "leads", "mail_domain")) == {"clinic.org"}
+    assert len(set(rows(tmp_path, "leads", "email_hash"))) == 1
+
+
 def test_an_address_never_becomes_an_id_and_a_bad_key_is_refused(tmp_path: Path) -> None:
     found = run(tmp_path, person=f"id,changed\na@b.org,{T}\n{'x' * 65},{T}\n,{T}\n")
     assert why(found) == [
@@ -374,6 +393,8 @@ def test_an_empty_file_is_an_error_and_a_header_alone_means_no_rows(tmp_path: Pa
         run(tmp_path)
     with pytest.raises(InputInvalid, match=r"expected columns of the mapping in the first line, such as id"):
         run(tmp_path, person="who,when\nA,1\n")
+    with pytest.raises(InputInvalid, match="expected a line with the names of the columns"):
+        run(tmp_path, person='"' + "x" * 200_000)
 
 
 def test_csv_json_lines_and_a_partitioned_parquet_folder_give_the_same(tmp_path: Path) -> None:
@@ -501,14 +522,14 @@ def test_what_people_decided_of_leads_and_other_files_outlive_the_next_import(tm
     run(tmp_path, PERSON)
     assert rows(tmp_path, "links", "kind") == ["different"]
     (out / "suppressions.parquet").rename(out / "cases.parquet")
+    cases = "  case: {files: case, records: [{table: cases, fields: {case_id: id, lead_id: who, opened_at: at}}]}\n"
     with pytest.raises(InputInvalid, match="the import writes one"):
-        run(tmp_path, crm + "  case: {files: case, records: [{table: cases, fields: {case_id: id, lead_id: who, opened_at: at}}]}\n",
-            case="id,who,at\n")  # fmt: skip
+        run(tmp_path, crm + cases, case="id,who,at\n")
     assert (out / "cases.parquet").is_file() and rows(tmp_path, "links", "kind") == ["different"]
 
 
 def test_the_folder_says_where_it_came_from_and_until_when_the_stops_are_complete(tmp_path: Path) -> None:
-    person = f"id,changed,no_mail\nA,{T},true\nB,2026-03-01T00:00:00Z,\n"
+    person = f"id,changed,no_mail,mail_optout\nA,{T},true,\nB,2026-03-01T00:00:00Z,,\n"
     found = run(tmp_path, person=person)
     assert found.complete_as_of is None
     complete = "complete: [suppressions]\n" + PERSON
@@ -525,8 +546,10 @@ def test_the_folder_says_where_it_came_from_and_until_when_the_stops_are_complet
     assert state["counts"]["small.person"] == {"read": 2, "used": 2, "silent": 0, "rejected": 0, "duplicate": 0}
     with (tmp_path / "out" / "counts.csv").open() as stream:
         assert list(csv.reader(stream))[1] == ["small.person", "2", "2", "0", "0", "0"]
-    # A stop of nobody may be anybody's.
-    found = run(tmp_path, complete, person=person + f",{T},true\n")
+    # A stop of nobody may be anybody's, and so may one in a column that the export hides.
+    found = run(tmp_path, complete, person=person + f",{T},true,\n")
+    assert found.complete_as_of is None
+    found = run(tmp_path, complete, person=f"id,changed,no_mail\nA,{T},true\n")
     assert found.complete_as_of is None
 
 
@@ -537,6 +560,18 @@ def test_two_exports_become_one_folder(tmp_path: Path) -> None:
     found = import_exports([one, Export(one.mapping, "", str(tmp_path / "second"))], tmp_path / "out")
     assert rows(tmp_path, "leads", "lead_id") == ["A", "B"]
     assert found.tables["suppressions"] == 1
+
+
+def test_stops_of_two_exports_are_complete_until_the_older_of_them(tmp_path: Path) -> None:
+    written(tmp_path / "export", person="id,changed,no_mail,mail_optout\nA,2026-06-30T00:00:00Z,,\n")
+    written(tmp_path / "second", person=f"id,changed,no_mail,mail_optout\nB,{T},,\n")
+    new = mapped(tmp_path, "complete: [suppressions]\n" + PERSON)
+    old = Export(new.mapping, "", str(tmp_path / "second"))
+    # Who opted out of the older system since then is in neither export.
+    for order in ([new, old], [old, new]):
+        assert import_exports(order, tmp_path / "out").complete_as_of == datetime(2026, 1, 5, 9, tzinfo=UTC)
+    written(tmp_path / "second", person="id,changed,no_mail,mail_optout\nB,,,\n")
+    assert import_exports([new, old], tmp_path / "out").complete_as_of is None
 
 
 DECIDED = """

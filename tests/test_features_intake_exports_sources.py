@@ -19,7 +19,8 @@ from features.facts import FactBuilder, facts_of
 from features.intake.exports.importing import Export, Imported, import_exports
 from features.intake.sources import find_files, read_tables
 from features.inventory import Inventory
-from features.tables import known_at
+from features.tables import NO, YES, known_at
+from features.view import view_at
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "crm_exports"
 SETTINGS = load_settings()
@@ -380,3 +381,47 @@ def test_every_unsubscribe_of_the_real_iterable_export_is_a_stop(tmp_path: Path)
     assert {row["reason"] for row in found.rejects.to_pylist()} == {"no row of user has this value"}
     assert found.rejects.num_rows == 5
     assert sum(counts.read for counts in found.counts.values()) == 34
+
+
+def test_a_hubspot_contact_that_was_merged_and_deleted_still_stops_the_one_that_is_left(tmp_path: Path) -> None:
+    contact = "id,property_email,property_createdate,property_lastmodifieddate,property_hs_email_optout,is_deleted\n"
+    contact += "1,a@x.org,2026-01-01,2026-01-02,true,true\n2,b@x.org,2026-01-01,2026-01-02,false,false\n"
+    contact += "3,c@x.org,2026-01-01,2026-01-02,true,true\n"
+    found = bring(
+        tmp_path, "hubspot", contact=contact, contact_merge_audit="contact_id,vid_to_merge,timestamp\n2,1,2026-01-03\n"
+    )
+    stops = pq.read_table(tmp_path / "out" / "suppressions.parquet").to_pylist()
+    # Contact 3 was deleted and is nobody any more; both are listed as left out.
+    assert [(row["lead_id"], row["channel"], row["reason"]) for row in stops] == [("hubspot:1", "email", "opt_out")]
+    assert found.counts["hubspot.contact"].rejected == 2
+    known = view_at(read_tables(find_files(tmp_path / "out"), SETTINGS).tables, AS_OF, BUILDER.view)
+    facts = facts_of(known, BUILDER, INVENTORY)
+    survivor = known.lead_ids.tolist().index("hubspot:2")
+    assert facts.columns["opt_out"].reshape(len(known.lead_ids), -1)[survivor].max() == YES
+
+
+def test_a_pardot_prospect_is_linked_with_its_crm_lead_although_the_contact_is_not_there(tmp_path: Path) -> None:
+    for name, text in (
+        ("sf/Lead", f"Id,LastName,CreatedDate,SystemModstamp,HasOptedOutOfEmail\nL1,Doe,{T},{T},true\n"),
+        ("pardot/prospect", "id,created_at,updated_at,crm_contact_fid,crm_lead_fid\n1,2026-02-01,2026-02-01,C9,L1\n"),
+    ):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
+    both = (("salesforce", "sf"), ("pardot", "pardot"))
+    exports = [Export(load_export(Path(source)), source, str(tmp_path / folder)) for source, folder in both]
+    import_exports(exports, tmp_path / "out")
+    links = pq.read_table(tmp_path / "out" / "links.parquet").to_pylist()
+    assert [(row["lead_id"], row["other_lead_id"]) for row in links] == [("pardot:1", "L1")]
+
+
+def test_an_edit_of_a_hubspot_contact_does_not_undo_an_unsubscribe(tmp_path: Path) -> None:
+    head = "id,property_email,property_createdate,property_lastmodifieddate,property_hs_legal_basis\n"
+    contact = head + "1,a@x.org,2025-01-01,2026-02-01,Freely given consent from contact\n"
+    contact += "2,b@x.org,2025-01-01,2026-02-01,Freely given consent from contact\n"
+    change = "recipient,timestamp,email_subscription_id,change_type,change\n"
+    change += "a@x.org,2026-01-10,7,SUBSCRIPTION_STATUS,UNSUBSCRIBED\n"
+    bring(tmp_path, "hubspot", contact=contact, email_subscription_change=change)
+    known = view_at(read_tables(find_files(tmp_path / "out"), SETTINGS).tables, AS_OF, BUILDER.view)
+    withdrawn = facts_of(known, BUILDER, INVENTORY).columns["consent_withdrawn"].reshape(2, -1)
+    email = SETTINGS.vocabularies["channel"].values.index("email")
+    assert withdrawn[:, email].tolist() == [YES, NO]

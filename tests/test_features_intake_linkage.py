@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,18 @@ def test_links_are_appended_and_what_people_decide_of_the_review_list_comes_back
     assert stored.num_rows == 3 and stored["note"].to_pylist() == ["own column", None, None]
     again = find_links(find_files(tmp_path), SETTINGS, AS_OF)
     assert again.links.num_rows == 0 and again.review.num_rows == 0
+
+
+def test_what_several_runs_add_at_once_is_all_there(tmp_path: Path) -> None:
+    target = tmp_path / "links.parquet"
+
+    def run(number: int) -> None:
+        for turn in range(5):
+            append_links(target, pa.table({"lead_id": [f"a{number}"], "other_lead_id": [f"b{turn}"]}))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(run, range(4)))
+    assert pq.read_table(target).num_rows == 20
 
 
 @pytest.mark.parametrize(("field", "value"), [("kind", "maybe"), ("by", ""), ("lead_id", ""), ("lead_id", "y")])

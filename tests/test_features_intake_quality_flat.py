@@ -76,6 +76,7 @@ def test_rows_that_do_not_fit_are_rejected_with_their_place_and_counts_add_up(tm
         ("f.csv", b"\xff\xfe\x00\x01\n", "expected UTF-8 text"),
         ("f.csv.gz", b"no gzip", "expected a readable gzip file"),
         ("f.parquet", b"PAR1 no", "could not read the file"),
+        ("f.csv", b"", "expected a header line"),
         ("f.xlsx", b"PK", r"expected \.csv"),
     ],
 )

@@ -92,3 +92,6 @@ def test_labelled_titles_are_judged_by_models_that_have_not_seen_them(tmp_path: 
     assert found["right"] > 0.95
     result = CliRunner().invoke(app, ["data", "titles", "--labels", str(file), "--label", "rolle"])
     assert result.exit_code != 0
+    for wrong in (("--out", str(tmp_path / "answers.csv")), ("--precision", "7")):
+        result = CliRunner().invoke(app, ["data", "titles", "--labels", str(file), *wrong])
+        assert result.exit_code != 0 and not (tmp_path / "answers.csv").exists()

@@ -109,6 +109,18 @@ def test_one_that_has_a_version_then_the_first_created_then_the_smallest_id_surv
         assert [name for name, there in zip(known.lead_ids, known.present, strict=True) if there] == [survivor]
 
 
+def test_the_record_that_a_crm_merged_away_speaks_only_where_nobody_else_can() -> None:
+    leads = [lead("a", created=300), lead("b", created=200), lead("c", created=100)]
+    merged = [link("a", "b", evidence="crm_merge"), link("b", "c", evidence="crm_merge")]
+    # a went into b and b into c: c is the record that is left, though it is the youngest.
+    assert seen(world(leads, merged)).present.tolist() == [False, False, True]
+    assert seen(world(leads, [link("a", "b", evidence="person"), *merged[1:]])).present.tolist() == [True, False, False]
+    back = [*merged, link("b", "c", 0.5, "different")]
+    assert seen(world(leads, back)).present.tolist() == [False, True, True]
+    circle = [link("a", "b", evidence="crm_merge"), link("b", "a", evidence="crm_merge")]
+    assert seen(world(leads[:2], circle)).present.tolist() == [True, False]
+
+
 def test_the_survivors_values_count_unknown_ones_are_filled_and_conflicts_read_the_stricter_way() -> None:
     known = seen(
         world(

@@ -9,17 +9,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as replace_touch
 
 from configs.conditions import facts_used, parse
 from configs.settings import load_settings
 from features.encode import encode_records
+from features.pipeline import features_of, fit_spec
 from features.records import Account, Case, Event, Lead, Touch
+from features.view import ViewRules, view_at
 from serving.decide import Decider
 from serving.render import render
 
 AS_OF = datetime(2026, 6, 30, 12, tzinfo=UTC)
 SETTINGS = load_settings()
 LEADS = ("L1", "L2", "L3")
+VOCABULARIES, VIEW, SPEC = SETTINGS.vocabularies, ViewRules.of(SETTINGS), fit_spec(SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +134,32 @@ def test_no_segment_and_no_points_look_at_medical_cases():
     assert used
     assert not used & {"off_label_open", "adverse_event_open", "open_case"}
     assert not [name for name in SETTINGS.facts if "off_label_question" in name]
+
+
+def test_what_a_lead_does_with_the_reply_of_medical_information_is_no_signal_either():
+    person = Lead(lead_id="L1", country="US", audience="hcp", recorded_at=ago(200), created_at=ago(300))
+    inventory = tuple(asset.asset_id for asset in SETTINGS.assets)
+    reply = next(asset.asset_id for asset in SETTINGS.assets if asset.intent == "medical_information")
+    visit = Event(event_id="V", lead_id="L1", kind="page_view", occurred_at=ago(2), recorded_at=ago(2))
+    sent = Touch(
+        touch_id="T", lead_id="L1", sent_at=ago(3), channel="email", intent="medical_information", message_id="M"
+    )
+
+    def matrix(*events, touch=sent, at=AS_OF):
+        encoded = encode_records(
+            [person], [], [visit, *events], [touch], vocabularies=VOCABULARIES, asset_ids=inventory
+        )
+        return features_of(view_at(encoded, at, VIEW), SPEC).matrix
+
+    def click(event_id, **said):
+        return Event(
+            event_id=event_id, lead_id="L1", kind="email_click", occurred_at=ago(1), recorded_at=ago(1), **said
+        )
+
+    alone = matrix()
+    assert np.array_equal(matrix(click("C", message_id="M")), alone, equal_nan=True)
+    assert np.array_equal(matrix(click("D", asset_id=reply)), alone, equal_nan=True)
+    assert not np.array_equal(matrix(click("E", message_id="N")), alone, equal_nan=True)
+    # A reply that was recorded only later says nothing of the click yet.
+    late = replace_touch(sent, recorded_at=AS_OF + timedelta(hours=1))
+    assert not np.array_equal(matrix(click("C", message_id="M"), touch=late), matrix(touch=late), equal_nan=True)

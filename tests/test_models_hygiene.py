@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from configs.conditions import parse
-from configs.errors import BundleRefused
-from configs.quality import FieldLimits, QualitySettings
+from configs.errors import BundleRefused, ConfigInvalid
+from configs.quality import FieldLimits, ModelHygiene, QualitySettings
 from configs.settings import Settings, load_settings
 from features.encode import encode_records
 from features.evaluate import Domain
@@ -190,7 +190,9 @@ def source(name: str, events: int, *, stopped: bool) -> SourceTracking:
 
 def test_a_model_needs_rows_key_fields_matched_events_and_sources_that_still_report() -> None:
     tables = clinics(["community"] * 4)
-    asked = SETTINGS.quality.model.model_copy(update={"min_leads": 5, "key_fields": {"leads.language": 0.5}})
+    asked = SETTINGS.quality.model.model_copy(
+        update={"min_leads": 5, "min_active": 0.0, "key_fields": {"leads.language": 0.5}}
+    )
     quality = SETTINGS.quality.model_copy(update={"model": asked})
     found = judge(
         tables,
@@ -210,9 +212,19 @@ def test_a_model_needs_rows_key_fields_matched_events_and_sources_that_still_rep
     assert not found.model_passed and found.record()["passed"] is False
 
 
+def test_without_an_event_table_the_model_is_as_far_below_its_minimum_as_with_an_empty_one() -> None:
+    leads = [Lead(lead_id=f"L{i}", audience="hcp", country="US", recorded_at=AS_OF) for i in range(4)]
+    asked = SETTINGS.quality.model.model_copy(update={"min_leads": 1})
+    quality = SETTINGS.quality.model_copy(update={"model": asked})
+    for events in (None, []):
+        tables = encode_records(leads, [], events, vocabularies=SETTINGS.vocabularies, asset_ids=())
+        found = judge(tables, SETTINGS.model_copy(update={"quality": quality}), MAP, AS_OF)
+        assert [g.measure for g in found.failed if g.kind == "model"] == ["active"]
+
+
 def test_too_few_active_leads_close_the_gate_of_the_model() -> None:
     leads = [Lead(lead_id=f"L{i}", audience="hcp", country="US", recorded_at=AS_OF) for i in range(4)]
-    for ago, passes in ((89, True), (91, False)):
+    for ago, passes in ((89, True), (90, True), (91, False)):
         at = AS_OF - timedelta(days=ago)
         events = [Event(event_id="E", lead_id="L0", occurred_at=at, recorded_at=at, kind="page_view")]
         tables = encode_records(leads, events=events, vocabularies=SETTINGS.vocabularies, asset_ids=())
@@ -300,3 +312,12 @@ def test_the_shipped_minima_load_and_refuse_what_they_do_not_know() -> None:
     assert QualitySettings.model_validate(content) == SETTINGS.quality
     with pytest.raises(ValueError, match="min_knwon"):
         QualitySettings.model_validate(content | {"segments": content["segments"] | {"min_knwon": 1}})
+
+
+def test_a_misspelled_field_is_refused_and_neither_ungated_nor_shown() -> None:
+    for wrong in ({"unshown": ("leads.titel",)}, {"verify_every_days": {"leads.rolle": 365}}):
+        settings = SETTINGS.model_copy(update={"quality": SETTINGS.quality.model_copy(update=wrong)})
+        with pytest.raises(ConfigInvalid, match=r"leads\.(titel|rolle)"):
+            judge(clinics(["community"]), settings, MAP, AS_OF)
+    with pytest.raises(ValueError, match="less than or equal to 1"):
+        ModelHygiene.model_validate({**SETTINGS.quality.model.model_dump(), "key_fields": {"leads.audience": 6.0}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -54,6 +55,13 @@ def test_the_same_ids_and_key_give_the_same_bytes_in_any_order(tmp_path: Path) -
     assert write_trained_on(tmp_path / "y", ONE, ["c", "a", "b", "a"], KEY).read_bytes() == first
     assert write_trained_on(tmp_path / "z", ONE, ["a", "b", "c"], OTHER).read_bytes() != first
     assert [path.name for path in (tmp_path / "x" / FOLDER).iterdir()] == [f"{ONE}.bin"]
+
+
+def test_what_a_killed_run_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / f".{ONE}.bin.{os.getpid()}").write_bytes(b"half")
+    path = write_trained_on(tmp_path, ONE, ["a"], KEY)
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
 def test_another_key_is_refused_and_never_a_no(tmp_path: Path) -> None:
@@ -118,6 +126,13 @@ def test_colleagues_and_every_id_that_ever_was_one_person_are_touched() -> None:
     found = touched_leads(tables, np.array([0, 0]), settings)
     assert sorted(found) == ["colleague", "learned", "twin of the colleague", "twin once, parted since"]
     assert touched_leads(tables, np.array([4]), settings) == ["somebody else"]
+
+
+def test_who_only_showed_what_a_mail_domain_does_is_touched_too() -> None:
+    leads = [Lead(lead_id="learned"), Lead(lead_id="behind", mail_domain="Clinic.Example."), Lead(lead_id="other")]
+    tables, settings = encode_records(leads, vocabularies=load_settings().vocabularies), load_settings()
+    assert touched_leads(tables, np.array([0]), settings, {"clinic.example": -1.0}) == ["learned", "behind"]
+    assert touched_leads(tables, np.array([0]), settings) == ["learned"]
 
 
 # The command

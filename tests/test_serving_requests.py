@@ -14,7 +14,11 @@ import pytest
 
 from configs.errors import BundleRefused, InputInvalid
 from configs.settings import load_settings
+from features.engagement import EngagementPlan, measure
+from features.facts import FactBuilder
 from features.intake.sources import find_files, read_tables
+from features.pipeline import fit_spec
+from features.view import view_at
 from serving.api import parse
 from serving.decide import Decider
 from serving.online import OnlineAnswerer
@@ -132,3 +136,38 @@ def test_a_bundle_that_learned_from_events_refuses_a_flat_export(world: dict[str
 def test_a_lead_that_is_not_there_is_one_clear_error(world: dict[str, Any]) -> None:
     with pytest.raises(InputInvalid, match="expected a lead known by 2026-06-30"):
         request_of(world["files"], "nobody", world["decider"].settings, AS_OF)
+
+
+def test_colleagues_are_summed_up_by_the_evidence_of_the_bundle_that_answers(
+    world: dict[str, Any], tmp_path: Path
+) -> None:
+    """A domain whose gateway the bundle learned weighs a colleague's clicks online as it does in batch."""
+    known = {"country": "US", "account_id": "site", "recorded_at": LONG_AGO}
+    clicks = [
+        {"event_id": f"e{k}", "lead_id": "behind", "kind": "email_click", "occurred_at": EARLIER.replace(day=k),
+         "recorded_at": EARLIER.replace(day=k)}
+        for k in range(2, 22)
+    ]  # fmt: skip
+    tables: dict[str, list[dict[str, Any]]] = {
+        "leads": [
+            {"lead_id": "asker", "mail_domain": None, **known},
+            {"lead_id": "behind", "mail_domain": "gateway.example", **known},
+        ],
+        "accounts": [{"account_id": "site", "recorded_at": LONG_AGO}],
+        "events": clicks,
+    }
+    for name, rows in tables.items():
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"{name}.parquet")
+    settings, files = load_settings(), find_files(tmp_path)
+    spec = replace(fit_spec(settings), mail_domains={"gateway.example": -8.0})
+    view = FactBuilder.of(settings).weighing_as(spec, settings.vocabularies).view
+    batch = view_at(read_tables(files, settings, assets=settings.assets, as_of=AS_OF).tables, AS_OF, view)
+    plan = EngagementPlan.of(settings.features, settings.vocabularies)
+    in_batch = int(measure(batch, plan).of("event_count_90d")[batch.lead_ids.tolist().index("behind")])
+
+    def clicks_in(body: dict[str, Any]) -> int:
+        (colleague,) = body["leads"][0]["colleagues"]
+        return int(colleague["event_count_90d"])
+
+    assert clicks_in(request_of(files, "asker", settings, AS_OF, view)) == in_batch == 0
+    assert clicks_in(request_of(files, "asker", settings, AS_OF)) > 0

@@ -245,6 +245,24 @@ def test_an_erased_or_restricted_lead_is_not_learned_from_even_where_the_snapsho
     assert dataset.counts["may not be learned from"] == 3
 
 
+@pytest.mark.parametrize("reason", ["erasure", "profiling_objection"])
+def test_what_somebody_did_who_objected_since_is_in_no_colleagues_row_either(reason: str) -> None:
+    asked = [
+        Event(event_id=f"x{k}", lead_id="L0001", kind="demo_request", occurred_at=day, recorded_at=day)
+        for k, day in enumerate([ago(65), ago(125), ago(185)])
+    ]
+    stop = Suppression(lead_id="L0001", since_at=ago(1), reason=reason)
+    plain, stopped, never = (
+        build(replace(world(suppressions=stops, later_events=events), colleagues=None))
+        for stops, events in (([], asked), ([stop], asked), ([stop], []))
+    )
+    row = plain.lead == 2
+    where = [name for name in plain.spec.names if name == "account_colleague_demo_request_count_90d"]
+    column = plain.spec.names.index(where[0])
+    assert plain.X[row, column].max() > 0  # the roll-up does see what a colleague asked for
+    assert np.array_equal(stopped.X, never.X, equal_nan=True)
+
+
 def test_an_objection_in_europe_is_obeyed_in_training_and_one_elsewhere_is_no_ground() -> None:
     # 9 objected only after the snapshots: what 9 did before would be processed now, so 9 is left out everywhere.
     since = {7: ago(900), 8: ago(900), 9: ago(1)}

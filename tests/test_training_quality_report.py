@@ -108,6 +108,11 @@ def test_a_gate_needs_something_that_would_be_activated(tmp_path: Path) -> None:
     assert done.exit_code != 0 and "--gate needs" in str(done.exception)
 
 
+def test_an_outcome_is_asked_for_where_nothing_declares_it_and_never_silently_ignored(tmp_path: Path) -> None:
+    done = RUNNER.invoke(app, ["data", "check", "--data", str(tmp_path), "--outcome", "Converted"])
+    assert done.exit_code != 0 and "--outcome goes with" in str(done.exception)
+
+
 def test_a_drafted_mapping_never_overwrites_a_file(tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_text("a,b\n1,2\n3,4\n")
     (tmp_path / "m.yaml").write_text("mine")

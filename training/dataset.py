@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -28,9 +28,9 @@ from features.links import LinkRules, components, follow_links, same_pairs
 from features.mail_domains import with_mail_domains
 from features.pipeline import FeatureSpec, features_of, fit_spec, signals_of
 from features.tables import YES, Known, Tables, known_at, microseconds
-from features.use.permitted import kinds_lost
+from features.use.permitted import kinds_lost, permitted
 from features.use.withheld import Withheld
-from features.view import ViewRules, view_at
+from features.view import ViewRules, usable, view_at
 from models.scorecard import Scorecard
 from models.segment_map import SegmentMap
 from policy.book import Book
@@ -86,16 +86,17 @@ def build_dataset(
     training = settings.training
     horizon = timedelta(days=training.horizon_days)
     days = [as_of - horizon - timedelta(days=k * training.snapshot_every_days) for k in range(training.snapshots)][::-1]
-    spec = spec or with_mail_domains(gated(fit_spec(settings), settings), tables, days[0], ViewRules.of(settings))
+    lawful = _lawful_now(tables, as_of, ViewRules.of(settings))
+    spec = spec or with_mail_domains(gated(fit_spec(settings), settings), lawful, days[0], ViewRules.of(settings))
     rows = _Rows(settings, spec, segment_map, as_of.date())
     learnable = rows.may_learn_from(view_at(tables, as_of, rows.builder.view))
     root, root_ids = root_accounts(tables, as_of, rows.builder.view.links)
     parts: list[dict[str, NDArray[Any]]] = []
     counts = {"rows": 0, "lead not known yet": 0, "may not be learned from": 0, "basis lost since the snapshot": 0}
-    tables_now, withheld = follow_links(tables, as_of, rows.builder.view.links), None
+    tables_now = follow_links(tables, as_of, rows.builder.view.links)
     for number, snapshot in enumerate(days):
         tell(f"snapshot {snapshot:%Y-%m-%d}", number / len(days))
-        known = view_at(tables, snapshot, rows.builder.view)
+        known = view_at(lawful, snapshot, rows.builder.view)
         # What came of a person with several records is what came of any of them.
         people = follow_links(tables, snapshot, rows.builder.view.links)
         # Leaving out only the data that lost its basis would tell the model who is going to withdraw.
@@ -104,7 +105,6 @@ def build_dataset(
         counts["lead not known yet"] += int((~known.present).sum())
         counts["may not be learned from"] += int((known.present & ~learnable).sum())
         counts["basis lost since the snapshot"] += int((known.present & learnable & lost).sum())
-        withheld = known.withheld
         found = rows.of(known, kept)
         found["y"] = labels(people, settings, snapshot, as_of)[kept].astype(np.float64)
         found["order"] = np.full(len(kept), number, dtype=np.float64)
@@ -119,8 +119,23 @@ def build_dataset(
     counts["rows"] = len(joined["y"])
     counts["held-out accounts before the latest snapshot"] = int((~latest & out).sum())
     counts["label overlaps the time that judges"] = int((~latest & ~out & ~clear).sum())
-    counts |= withheld_counts(withheld)
+    counts |= withheld_counts(usable(tables, days[-1], rows.builder.view).withheld)
     return _finished(spec, segment_map.segment_ids, joined, root, fold, split, counts, tables.lead_ids)
+
+
+def _lawful_now(tables: Tables, as_of: datetime, rules: ViewRules) -> Tables:
+    """The tables with events that may not be used at `as_of` belonging to nobody, whenever they happened.
+
+    INVARIANT: what lost its basis since a snapshot is processed for nobody's row: a lead's own row is left out, and
+    this takes it out of the colleagues' roll-up and of what is learned about mail domains.
+    """
+    people = follow_links(tables, as_of, rules.links)
+    used = permitted(people, as_of, rules.use).events
+    if used is people.events:
+        return tables
+    gone = (used["lead"] < 0) & (people.events["lead"] >= 0)
+    lead = np.where(gone, np.int32(-1), tables.events["lead"]).astype(np.int32)
+    return replace(tables, events={**tables.events, "lead": lead})
 
 
 def build_flat_dataset(

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.settings import Settings
+from features.human import plain_domain
 from features.links import components
 from features.tables import Tables
 from models.trained_on import erasure_key, key_path, write_trained_on
 
 
-def touched_leads(tables: Tables, learned: NDArray[np.int64], settings: Settings) -> list[str]:
+def touched_leads(
+    tables: Tables, learned: NDArray[np.int64], settings: Settings, domains: Collection[str] = ()
+) -> list[str]:
     """Ids of all leads whose data may be in what was learned from some rows, more rather than less.
 
     Args:
         tables: what was trained on.
         learned: lead rows that were learned from, in any order and number.
         settings: the configuration.
+        domains: mail domains whose gateways the bundle learned to tell from people, by the answers of all behind them.
 
     A colleague's events are in the account roll-up, and a record that was linked to a person at any time, undone or
     not, may have stood for them at some snapshot.
@@ -27,6 +32,10 @@ def touched_leads(tables: Tables, learned: NDArray[np.int64], settings: Settings
     n = len(tables.lead_ids)
     inside = np.zeros(n, dtype=np.bool_)
     inside[learned] = True
+    if domains and "mail_domain" in tables.leads:
+        lead, named = tables.leads["lead"], tables.leads["mail_domain"].tolist()
+        behind = np.array([one is not None and plain_domain(one) in domains for one in named], dtype=np.bool_)
+        inside[lead[behind & (lead >= 0)]] = True
     inside = _with_linked(tables, inside, settings)
     if tables.leads and "account" in tables.leads:
         lead, account = tables.leads["lead"], tables.leads["account"]
@@ -40,11 +49,18 @@ def touched_leads(tables: Tables, learned: NDArray[np.int64], settings: Settings
     return ids
 
 
-def remember(tables: Tables, learned: NDArray[np.int64], settings: Settings, folder: Path, bundle_id: str) -> Path:
+def remember(
+    tables: Tables,
+    learned: NDArray[np.int64],
+    settings: Settings,
+    folder: Path,
+    bundle_id: str,
+    domains: Collection[str] = (),
+) -> Path:
     """Write the keyed hashes of the touched leads beside a bundle's folder; the key is made on first use."""
     artifacts = folder.absolute().parent
     key = erasure_key(key_path(artifacts), make=True)
-    return write_trained_on(artifacts, bundle_id, touched_leads(tables, learned, settings), key)
+    return write_trained_on(artifacts, bundle_id, touched_leads(tables, learned, settings, domains), key)
 
 
 def _with_linked(tables: Tables, inside: NDArray[np.bool_], settings: Settings) -> NDArray[np.bool_]:

@@ -85,7 +85,7 @@ def train(
     tell("building features and labels", 0.0)
     dataset = build_dataset(tables, settings, segment_map, as_of)
     trained = learn(dataset, settings, segment_map, hygiene, as_of, folder, tell)
-    remember(tables, dataset.lead, settings, folder, trained.bundle.bundle_id)
+    remember(tables, dataset.lead, settings, folder, trained.bundle.bundle_id, dataset.spec.mail_domains)
     return trained
 
 
@@ -101,7 +101,7 @@ def train_flat(
     tell("building features and labels", 0.0)
     dataset = build_flat_dataset(intake, settings, segment_map, mapping)
     trained = learn(dataset, settings, segment_map, hygiene, instant, folder, tell)
-    remember(intake.tables, dataset.lead, settings, folder, trained.bundle.bundle_id)
+    remember(intake.tables, dataset.lead, settings, folder, trained.bundle.bundle_id, dataset.spec.mail_domains)
     return trained
 
 

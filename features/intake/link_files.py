@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import fcntl
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -27,14 +29,21 @@ def target_of(files: Mapping[str, Path], folder: Path, out: Path | None) -> Path
 
 
 def append_links(target: Path, links: pa.Table) -> None:
-    """Add links to a file in one step, its own rows and columns kept as they are; a new file where there is none."""
-    if target.exists():
-        with readable(str(target), OSError):
-            links = pa.concat_tables([pq.read_table(target), links], promote_options="permissive")
+    """Add links to a file in one step, its own rows and columns kept as they are; a new file where there is none.
+
+    INVARIANT: what two runs add at once is all there: the second waits.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    pq.write_table(links, partial)
-    partial.replace(target)
+    with target.with_name(f".{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a killed run frees it
+        if target.exists():
+            with readable(str(target), OSError):
+                links = pa.concat_tables([pq.read_table(target), links], promote_options="permissive")
+        partial = target.with_name(f".{target.name}.partial")
+        pq.write_table(links, partial)
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(target)
 
 
 def decided_links(path: Path, settings: Settings, as_of: datetime) -> pa.Table:

@@ -60,8 +60,7 @@ def read_header(file: Path, key: str) -> tuple[list[str], str]:
         raise InputInvalid(str(file), "expected UTF-8 text") from None
     names: list[str] = []
     for delimiter in DELIMITERS:
-        row = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
-        names = [name.strip() for name in row]
+        names = first_record(text, delimiter, file)
         if key in names:
             break
     else:
@@ -72,6 +71,15 @@ def read_header(file: Path, key: str) -> tuple[list[str], str]:
     if len(names) > MAX_COLUMNS:
         raise InputInvalid(str(file), f"expected at most {MAX_COLUMNS} columns")
     return names, delimiter
+
+
+def first_record(text: str, delimiter: str, file: Path) -> list[str]:
+    """The trimmed fields of the first record of a text; raises InputInvalid where it has no end."""
+    try:
+        row = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+    except csv.Error:
+        raise InputInvalid(str(file), "expected a line with the names of the columns") from None
+    return [name.strip() for name in row]
 
 
 def stage_csv(

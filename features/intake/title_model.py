@@ -265,8 +265,8 @@ def _calibrated(
     order = np.argsort(-chance, kind="stable")
     answers_so_far = np.arange(1, len(order) + 1)
     share = np.cumsum(is_right[order]) / answers_so_far
-    # An estimate from so many answers may flatter: it is lowered by half a standard error.
-    share -= 0.5 * np.sqrt(precision * (1 - precision) / answers_so_far)
+    # An estimate from so many answers, at the best of many places, flatters: it is lowered by one standard error.
+    share -= np.sqrt(precision * (1 - precision) / answers_so_far)
     # Only where a run of equal confidences ends can a threshold lie.
     last = np.append(np.diff(chance[order]) != 0, True)
     enough = np.flatnonzero(last & (share >= precision))

@@ -41,7 +41,7 @@ class NewRows(Reading):
         spill: Path,
     ) -> None:  # fmt: skip
         self.table, self.vocabularies, self.unmapped = table, settings.vocabularies, {}
-        self._folder = Path(tempfile.mkdtemp(prefix="new-", dir=spill))
+        self._folder = Path(tempfile.mkdtemp(prefix=".new-", dir=spill))
         links = self._folder / "files"
         links.mkdir()
         for place, file in enumerate(files):

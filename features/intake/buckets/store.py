@@ -8,6 +8,7 @@ bytes, a vocabulary by the codes it gives to every spelling that was met, a segm
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
@@ -44,6 +45,9 @@ from features.layout import LAYOUTS
 # Tables that are kept: those with many rows a lead that never change.
 STORED = ("events", "touches")
 MOST_SEGMENTS = 8
+# INVARIANT: nothing is removed but what a store itself wrote, wherever somebody lets it live.
+_SEGMENT = re.compile(rf"({'|'.join(STORED)})-\d{{7,}}-[0-9a-f]{{8}}\.(arrow|ids)")
+_UNFINISHED = re.compile(r"\.new-[a-z0-9_]{8}")
 _NEW = TableEntry(files=[], segments=[], reasons=[], spellings={}, fields=[], extras=[], next_number=0)
 
 
@@ -108,9 +112,9 @@ class Buckets:
         """Remove what the manifest does not name: of a run that was killed, or merged since."""
         named = _names(manifest)
         for path in self.folder.iterdir():
-            if path.suffix in (".arrow", ".ids") and path.name not in named:
+            if _SEGMENT.fullmatch(path.name) and path.name not in named:
                 path.unlink()
-            elif path.is_dir() and path.name.startswith("new-"):
+            elif path.is_dir() and _UNFINISHED.fullmatch(path.name):
                 shutil.rmtree(path)
 
     def _updated(self, table: str, path: Path, tonight: Tonight) -> _Table:

@@ -29,6 +29,9 @@ IPAD, OPAD = "leadwell_inner", "leadwell_outer"
 # Long enough that two of a million differ, short enough to stand as an id behind a prefix.
 HASH_CHARACTERS = 40
 _EMAIL = r"[^\s@]+@[^\s@]+\.[^\s@]+"
+# INVARIANT: of several addresses in one cell the first is read, and no part of another is taken for its domain.
+_DOMAIN = r"""@([^@\s<>,;:?"()\[\]]+)"""
+_ADDRESS = r"""([^@\s<>,;:"()\[\]]+@[^@\s<>,;:?"()\[\]]+)"""
 _EARLIEST, _LATEST = "TIMESTAMPTZ '1990-01-01 00:00:00+00'", "TIMESTAMPTZ '2200-01-01 00:00:00+00'"
 _ID_LENGTH, _TEXT_LENGTH = 64, 200
 
@@ -162,7 +165,7 @@ def _typed(field: Field, cell: Cell, zone: str | None) -> tuple[str, tuple[tuple
     if cell.hash is not None:
         shaped = _hashed(cell.hash, text)
     elif cell.domain:
-        shaped = f"nullif(lower(regexp_extract({text}, '@([^@\\s<>]+)', 1)), '')"
+        shaped = f"nullif(trim(lower(regexp_extract({text}, {literal(_DOMAIN)}, 1)), '.'), '')"
     if cell.prefix:
         shaped = f"({literal(cell.prefix)} || {shaped})"
     if field.kind == "id":
@@ -237,7 +240,7 @@ def _hashed(kind: Literal["email", "phone", "name"], text: str) -> str:
     """
     low = f"nfc_normalize(lower({text}))"
     if kind == "email":
-        address = f"trim(regexp_extract({low}, '([^\\s<>]+@[^\\s<>]+)', 1), '.,;')"
+        address = f"trim(regexp_extract({low}, {literal(_ADDRESS)}, 1), '.')"
         plain = f"nullif({address}, '')"
     elif kind == "phone":
         digits = f"regexp_replace(regexp_replace({text}, '\\(0\\)', ''), '[^0-9+]', '', 'g')"

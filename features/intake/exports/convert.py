@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from configs.errors import InputInvalid
-from configs.exports import ExportMapping
+from configs.exports import ExportMapping, RecordFrom
 from features.encode import STRICTER
 from features.intake.exports.databases import is_database, opened
 from features.intake.exports.inputs import FIRST_SKIP, NO_KEY, Input, find_relations, matched, open_input, stage_files
@@ -51,6 +51,7 @@ class Work:
 
     records: dict[str, list[str]] = field(default_factory=dict)
     stubs: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     fields: dict[str, set[str]] = field(default_factory=dict)
     rejects: list[pa.Table] = field(default_factory=list)
     counts: dict[str, InputCounts] = field(default_factory=dict)
@@ -59,6 +60,7 @@ class Work:
     notes: dict[str, int] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
     lost_stops: int = 0
+    recorded: dict[int, list[str]] = field(default_factory=dict)
 
 
 def stage(
@@ -121,6 +123,7 @@ def convert(
                     work.notes[f"{full}: not joined, the export has no {record.join.table}"] = own.read
                 elif one is not None:
                     made.append(one)
+                    _warned(full, own, inputs, record, work)
             rejected, yielded = settle(con, own, made, reasons, prefix)
             for one in made:
                 statement = records_sql(one, rejected)
@@ -129,12 +132,42 @@ def convert(
                 else:
                     work.records.setdefault(one.table, []).append(statement)
                 work.fields.setdefault(one.table, set()).update(one.fields)
+                if "recorded_at" in one.fields:
+                    work.recorded.setdefault(place, []).append(f"SELECT recorded_at FROM ({statement})")
                 _noted(con, full, one, rejected, work)
+            for number, record in enumerate(table.records if table.skip else ()):
+                if record.table == "suppressions":
+                    _left_out(con, mapping, own, inputs, record, f"left_out_{prefix}_{number}", work)
             _counted(con, full, own, [skip.reason for skip in table.skip], reasons, rejected, yielded, work)
         if any(record.table == "suppressions" for record in table.records):
             nameless = f"SELECT count(*) FROM {own.rows} WHERE _skip = {NO_KEY}"
             work.lost_stops += len(own.staged.unreadable) + count_of(con, nameless)
         work.files += own.staged.files
+
+
+def _warned(full: str, own: Input, inputs: Mapping[str, Input], record: RecordFrom, work: Work) -> None:
+    """Note a stop whose column the export lacks: a CRM hides columns from users who may not see them."""
+    for condition in record.when if record.table == "suppressions" else ():
+        source = own if condition.of in (None, own.name) else inputs.get(condition.of)
+        if source is not None and not any(source.resolve(name) for name in condition.columns()):
+            lacking = f"{full} -> suppressions: there is no column {condition.columns()[0]}, so nobody is stopped by it"
+            work.notes[lacking] = own.read
+            work.lost_stops += 1
+
+
+def _left_out(
+    con: duckdb.DuckDBPyConnection,
+    mapping: ExportMapping,
+    own: Input,
+    inputs: Mapping[str, Input],
+    record: RecordFrom,
+    relation: str,
+    work: Work,
+) -> None:
+    """Keep the stops of rows that the mapping leaves out: a deleted row may be of somebody who lives on by a merge."""
+    made = make_record(con, mapping, own, inputs, record, Reasons(), relation, left_out=True)
+    if made is not None and "lead_id" in made.fields:
+        work.left_out.append(f"SELECT {', '.join(map(quoted, made.fields))} FROM {relation} WHERE _bad = 0")
 
 
 def _noted(con: duckdb.DuckDBPyConnection, full: str, made: Made, rejected: str, work: Work) -> None:

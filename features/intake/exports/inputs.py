@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -20,7 +18,16 @@ from features.intake.exports.cells import condition_sql, given
 from features.intake.exports.databases import Database
 from features.intake.exports.staged import Staged, Unread
 from features.intake.scan import SUFFIXES, files_of, readable
-from features.intake.staging import DELIMITERS, MAX_COLUMNS, literal, quoted, stage_csv, stage_json, stage_parquet
+from features.intake.staging import (
+    DELIMITERS,
+    MAX_COLUMNS,
+    first_record,
+    literal,
+    quoted,
+    stage_csv,
+    stage_json,
+    stage_parquet,
+)
 
 # What surrounds a value by accident: space, tab, line ends, no-break space, byte order mark.
 _BLANKS = "' ' || chr(9) || chr(10) || chr(13) || chr(160) || chr(65279)"
@@ -145,7 +152,7 @@ def _header(file: Path, wanted: tuple[str, ...], delimiter: str | None) -> tuple
     best: list[str] = []
     mark, most = ",", -1
     for candidate in (delimiter,) if delimiter else DELIMITERS:
-        names = [name.strip() for name in next(csv.reader(io.StringIO(text, newline=""), delimiter=candidate), [])]
+        names = first_record(text, candidate, file)
         score = len(known & {squeezed(name) for name in names})
         if score > most:
             best, mark, most = names, candidate, score

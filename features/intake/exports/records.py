@@ -1,7 +1,7 @@
 """Records that the rows of an export stand for: one relation for each record of a mapping, and what became of each row.
 
 INVARIANT: a row is used, rejected with one reason, or a duplicate; what stops somebody is kept wherever its lead is
-named, also from a row that is rejected or in conflict with another.
+named, also from a row that is rejected, left out on purpose or in conflict with another.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from features.intake.exports.cells import (
     fields_of,
     step,
 )
-from features.intake.exports.inputs import NO_KEY, Input
+from features.intake.exports.inputs import FIRST_SKIP, NO_KEY, Input
 from features.intake.staging import literal, quoted
 from features.records import TABLES
 
@@ -118,8 +118,13 @@ def make_record(
     record: RecordFrom,
     reasons: Reasons,
     relation: str,
+    *,
+    left_out: bool = False,
 ) -> Made | None:
-    """Make the relation of one record; None where the export does not have the table that it joins."""
+    """Make the relation of one record, of the rows that a mapping skips with `left_out`.
+
+    None where the export does not have the table that it joins.
+    """
     joined = None
     if record.join is not None:
         joined = inputs.get(record.join.table)
@@ -139,7 +144,8 @@ def make_record(
     }
     mine = [condition_sql(one, resolve) for one in record.when if one.of is None or one.of == own.name]
     theirs = [condition_sql(one, resolve) for one in record.when if not (one.of is None or one.of == own.name)]
-    where = " AND ".join([f"r._skip = 0 AND r._dup IN {'(0, 2)' if strict else '(0)'}", *mine])
+    taken = f"r._skip >= {FIRST_SKIP}" if left_out else f"r._skip = 0 AND r._dup IN {'(0, 2)' if strict else '(0)'}"
+    where = " AND ".join([taken, *mine])
     source, unmatched = f"{own.rows} r", None
     if record.join is not None and joined is not None:
         match = _match(record.join, own, joined)

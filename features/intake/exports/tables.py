@@ -31,15 +31,21 @@ def write(
     con: duckdb.DuckDBPyConnection, store: Store, work: Work, as_of: datetime | None, exports: Sequence[Export]
 ) -> Written:
     """Write the canonical tables that the inputs could give; a table nobody could give stays unknown."""
-    for table, known in work.fields.items():
+    if "leads" not in work.fields:
+        raise InputInvalid(exports[0].where, "expected a table that gives leads")
+    # Leads come first: who is known decides whose stops are kept of rows that a mapping leaves out.
+    for table in sorted(work.fields, key=lambda name: name != "leads"):
+        known = work.fields[table]
         fields = [one for name, one in fields_of(table).items() if name in known]
         empty = ", ".join(f"CAST(NULL AS {SQL_TYPES[one.kind]}) AS {quoted(one.name)}" for one in fields)
         parts = [f"SELECT {empty} WHERE false", *work.records.get(table, [])]
+        if table == "suppressions":
+            of_known = "WHERE lead_id IN (SELECT lead_id FROM known_leads)"
+            parts += [f"SELECT * FROM ({statement}) {of_known}" for statement in work.left_out]
         once = "DISTINCT " if table in _ONCE else ""
         con.execute(f"CREATE TEMP VIEW all_{table} AS SELECT {once}* FROM ({' UNION ALL BY NAME '.join(parts)})")
-    if "leads" not in work.fields:
-        raise InputInvalid(exports[0].where, "expected a table that gives leads")
-    _stubs(con, work)
+        if table == "leads":
+            _stubs(con, work)
     rows: dict[str, int] = {}
     complete = _complete_as_of(con, work, as_of, exports)
     for table in TABLES:
@@ -94,13 +100,12 @@ def _complete_as_of(
         return None
     if as_of is not None:
         return as_of.astimezone(UTC)
-    parts = [
-        f"SELECT max(recorded_at) AS newest FROM {'known_leads' if table == 'leads' else 'all_' + table}"
-        for table, known in work.fields.items()
-        if "recorded_at" in known
-    ]
-    # The export is at least as new as the newest row in it.
-    if not parts:
+    # An export is at least as new as the newest row in it, and all together are as new as the oldest of them.
+    newest = []
+    for place in range(len(exports)):
+        parts = work.recorded.get(place, ["SELECT NULL::TIMESTAMPTZ AS recorded_at"])
+        query = f"SELECT epoch_us(max(recorded_at)) FROM ({' UNION ALL '.join(parts)})"
+        newest.append(con.sql(query).fetchall()[0][0])
+    if None in newest:
         return None
-    moment = con.sql(f"SELECT epoch_us(max(newest)) FROM ({' UNION ALL '.join(parts)})").fetchall()[0][0]
-    return None if moment is None else datetime.fromtimestamp(moment / 1e6, UTC)
+    return datetime.fromtimestamp(min(newest) / 1e6, UTC)

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.errors import ConfigInvalid, Problem
 from configs.mapping import SourceMapping
+from configs.quality import QualitySettings
 from configs.settings import Settings
 from features.intake.flat import FlatColumns, numbers_of, read_columns
 from features.intake.quality.columns import inventory, rows_equal_to_another, sentinels, without
@@ -28,7 +30,29 @@ from features.intake.settle import Counts
 from features.intake.sources import Intake
 from features.layout import LAYOUTS
 
-__all__ = ["ColumnQuality", "QualityReport", "auc_of", "check", "check_any", "check_flat"]
+__all__ = ["ColumnQuality", "QualityReport", "auc_of", "check", "check_any", "check_flat", "refuse_unknown_fields"]
+
+
+def refuse_unknown_fields(quality: QualitySettings) -> None:
+    """Raise ConfigInvalid where quality.yaml names a field that no table has.
+
+    A misspelled name must not mean a limit that nobody is held to, or a personal field that is shown.
+    """
+    named = {
+        "unshown": quality.unshown,
+        "verify_every_days": quality.verify_every_days,
+        "segments.fields": quality.segments.fields,
+        "model.key_fields": quality.model.key_fields,
+    }
+    known = {f"{table}.{column.field}" for table, layout in LAYOUTS.items() for column in layout.columns}
+    problems = [
+        Problem("quality.yaml", key, f"expected a field of a table, found {place!r}")
+        for key, places in named.items()
+        for place in places
+        if place not in known
+    ]
+    if problems:
+        raise ConfigInvalid(problems)
 
 
 def check(
@@ -41,7 +65,11 @@ def check(
         settings: vocabularies and what `quality.yaml` says.
         as_of: the instant that ages are counted to.
         files: table -> file, as read: given shares, unmapped spellings, tracking by source.
+
+    Raises:
+        ConfigInvalid: quality.yaml names a field that no table has.
     """
+    refuse_unknown_fields(settings.quality)
     columns: list[ColumnQuality] = []
     equal: dict[str, int] = {}
     for table in intake.counts:

@@ -193,7 +193,9 @@ def _header(path: Path) -> tuple[list[str], str]:
     }
     delimiter = max(_DELIMITERS, key=lambda d: len(heads[d]))
     names = [name.strip() for name in heads[delimiter]]
-    if not names or not all(names):
+    if not names:
+        raise InputInvalid(str(path), "expected a header line, the file is empty")
+    if not all(names):
         # Exports of an index begin with a column without a name.
         names = [name or f"column {place}" for place, name in enumerate(names, start=1)]
     repeated = sorted({name for name in names if names.count(name) > 1})
