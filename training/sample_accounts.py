@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from training.sample_columns import MISSING, NO_INSTANT, chosen, identifiers, instants
+from training.sample_columns import MISSING, NO_INSTANT, as_checked, chosen, identifiers, instants
 from training.sample_personas import CONSUMER_SHARE, SITE_KINDS, weights
 
 DAY = 86_400_000_000
@@ -159,7 +159,7 @@ def account_columns(
     def coded(field: str, names: Sequence[str], gaps: float = 0.0) -> pa.Array:
         return chosen(names, with_gaps(rng, values[field], gaps))
 
-    return ids, {
+    columns = {
         "account_id": ids,
         "recorded_at": instants(recorded),
         "parent_account_id": chosen(ids, accounts.parent),
@@ -178,3 +178,4 @@ def account_columns(
         "region": chosen(REGIONS, accounts.region),
         "verified_at": instants(verified),
     }
+    return ids, as_checked(columns, np.ones(count, dtype=np.bool_))

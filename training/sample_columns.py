@@ -16,6 +16,7 @@ MISSING = -1
 NO_INSTANT = np.iinfo(np.int64).min
 INSTANT = pa.timestamp("us", tz="UTC")
 COMPRESSION_LEVEL = 1
+_YEAR = 365 * 86_400_000_000
 
 
 def identifiers(prefix: str, width: int, numbers: NDArray[np.int64]) -> pa.Array:
@@ -50,6 +51,30 @@ def instants(micros: NDArray[np.int64]) -> pa.Array:
 def yes_no(codes: NDArray[np.integer[Any]]) -> pa.Array:
     """Booleans from 1, 0 and `MISSING`."""
     return pa.array(codes == 1, mask=codes < 0)
+
+
+def as_checked(columns: dict[str, pa.Array], newest: NDArray[np.bool_]) -> dict[str, pa.Array]:
+    """Rows with each check of a record as a version of its own, recorded when the record was checked.
+
+    A record says when it was last verified, which nobody knew before. So it is followed by a version for that check, of
+    the `newest` content, and by one for the check a year earlier.
+    """
+    recorded = columns["recorded_at"].cast(pa.int64()).to_numpy()
+    verified = columns["verified_at"].cast(pa.int64()).fill_null(NO_INSTANT).to_numpy()
+    later = verified > recorded
+    last = np.flatnonzero(later & newest)
+    before = last[verified[last] - _YEAR > recorded[last]]
+    known = np.where(later, NO_INSTANT, verified)
+    rows = pa.array(np.concatenate((np.arange(len(recorded)), before, last)))
+    checks = np.concatenate((verified[before] - _YEAR, verified[last]))
+    found = {name: column.take(rows) for name, column in columns.items()}
+    found["recorded_at"] = instants(np.concatenate((recorded, checks)))
+    found["verified_at"] = instants(np.concatenate((known, checks)))
+    if "verified_hcp" in columns:
+        unknown = columns["verified_hcp"].take(rows).is_null().to_numpy(zero_copy_only=False)
+        yes = np.concatenate((known, checks)) != NO_INSTANT
+        found["verified_hcp"] = pa.array(yes, mask=unknown)
+    return found
 
 
 class ParquetFiles:

@@ -21,7 +21,7 @@ from training.sample_accounts import (
     draw,
     with_gaps,
 )
-from training.sample_columns import MISSING, NO_INSTANT, chosen, identifiers, instants, yes_no
+from training.sample_columns import MISSING, NO_INSTANT, as_checked, chosen, identifiers, instants, yes_no
 from training.sample_personas import HCP, PERSONAS, SITE_KINDS, titles, weights
 
 AUDIENCES = ("hcp", "buyer", "patient", "caregiver", "other")
@@ -207,7 +207,7 @@ def lead_columns(
     spellings, _, _ = titles()
     verified = _verified_at(rng, people, as_of)[rows]
     clinician = (true["audience"] == 0)[rows]
-    return ids, {
+    columns = {
         "lead_id": chosen(ids, rows),
         "recorded_at": instants(recorded_rows),
         "account_id": chosen(account_ids, account_rows),
@@ -237,6 +237,7 @@ def lead_columns(
         "created_at": instants(people.created_at[rows]),
         "verified_at": instants(verified),
     }
+    return ids, as_checked(columns, np.arange(len(rows)) < count)
 
 
 def _seen(rng: Generator, people: People) -> dict[str, Codes]:
