@@ -6,6 +6,7 @@ Files that do not fit into memory are split by lead first, as a rescore splits t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,21 @@ def look_up(place: Any, rows: Any) -> None:
         rows[i] = place[rows[i]]
 
 
+@njit(nogil=True)
+def by_part(ids: Any, first: int, width: int, place: Any, order: Any, cuts: Any) -> None:
+    """Rows in the order of their part, where each part starts, and each id's place in its part."""
+    for i in range(len(ids)):
+        cuts[(ids[i] - first) // width + 1] += 1
+    for part in range(1, len(cuts)):
+        cuts[part] += cuts[part - 1]
+    free = cuts[:-1].copy()
+    for i in range(len(ids)):
+        part = (ids[i] - first) // width
+        place[i] = ids[i] - first - part * width
+        order[free[part]] = i
+        free[part] += 1
+
+
 @dataclass(frozen=True)
 class Leadwell:
     """Our side: the spec of exactly these features."""
@@ -105,26 +121,23 @@ class Leadwell:
         file = pq.ParquetFile(path, read_dictionary=["kind", "topic", "channel"])
         parts = 1 + file.metadata.num_rows // EVENTS_A_PART
         width = -(-leads // parts)
-        record = np.dtype(list(FORMS.items()))
-        spill = [(folder / f"{part}").open("wb") for part in range(parts)]
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=COLUMNS)
-            rows = np.empty(len(table), dtype=record)
-            self._encode(table, rows)
-            lead = table["lead_id"].combine_chunks().to_numpy() - FIRST_LEAD
-            part = lead // width
-            rows["lead"] = lead - part * width
-            order = np.argsort(part.astype(np.uint16), kind="stable")
-            cuts = np.cumsum(np.bincount(part, minlength=parts))
-            rows = rows[order]
-            for out, first, last in zip(spill, [0, *cuts[:-1]], cuts, strict=True):
-                rows[first:last].tofile(out)
-        for out in spill:
-            out.close()
-        for part, out in enumerate(spill):
-            rows = np.fromfile(out.name, dtype=record)
-            events = {name: np.ascontiguousarray(rows[name]) for name in record.names or ()}
-            del rows
+        with ExitStack() as stack:
+            spill = [
+                {name: stack.enter_context((folder / f"{part}.{name}").open("wb")) for name in FORMS}
+                for part in range(parts)
+            ]
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=COLUMNS)
+                rows = {name: np.empty(len(table), dtype=kind) for name, kind in FORMS.items()}
+                self._encode(table, rows)
+                order, cuts = np.empty(len(table), dtype=np.int32), np.zeros(parts + 1, dtype=np.int64)
+                by_part(table["lead_id"].combine_chunks().to_numpy(), FIRST_LEAD, width, rows["lead"], order, cuts)
+                for name, column in rows.items():
+                    ordered = column.take(order)
+                    for part in range(parts):
+                        spill[part][name].write(ordered[cuts[part] : cuts[part + 1]].data)
+        for part in range(parts):
+            events = {name: np.fromfile(folder / f"{part}.{name}", dtype=kind) for name, kind in FORMS.items()}
             ids = np.arange(part * width, min(leads, (part + 1) * width))
             yield self.matrix(tables_of(ids, events))
 
