@@ -85,10 +85,19 @@ class OnlineAnswerer:
         before, later = now - timedelta(days=1), now + timedelta(hours=1)
         # Some kernels are entered only where a table has a row.
         full = LeadRequest(
-            lead=Lead(lead_id="warm-up", account_id="warm-up", recorded_at=before),
+            # A place and an audience in which mail may be tracked, or its events were taken away unweighed.
+            lead=Lead(lead_id="warm-up", account_id="warm-up", recorded_at=before, country="US", audience="hcp"),
             account=Account(account_id="warm-up", recorded_at=before),
-            events=[Event(event_id="e", lead_id="warm-up", occurred_at=before, recorded_at=before)],
-            touches=[Touch(touch_id="t", lead_id="warm-up", sent_at=before)],
+            events=[
+                Event(
+                    event_id=kind, lead_id="warm-up", kind=kind, message_id=told, occurred_at=before, recorded_at=before
+                )
+                for kind, told in (("email_open", "m"), ("email_click", "r"), ("page_view", None), ("unread", None))
+            ],
+            touches=[
+                Touch(touch_id="m", lead_id="warm-up", message_id="m", sent_at=before, channel="email"),
+                Touch(touch_id="r", lead_id="warm-up", message_id="r", sent_at=before, intent="medical_information"),
+            ],
             consents=[Consent(lead_id="warm-up", captured_at=before, expires_at=later)],
             suppressions=[
                 Suppression(lead_id="warm-up", since_at=later, recorded_at=before, reason="profiling_objection")

@@ -212,3 +212,14 @@ def test_leads_with_links_never_share_tables_with_others(world: dict[str, Any]) 
         assert len(positions) == 1 or not any(request.leads[place].links for place in positions)
     answers, _, _ = OnlineAnswerer(world["decider"], b"k" * 32).answer(request, AS_OF)
     assert [one["lead_id"] for one in answers] == list(world["bodies"])
+
+
+def test_warming_up_weighs_a_click_so_that_no_real_lead_waits_for_it(
+    world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from features import human
+
+    weighed, judge = [], human.judge
+    monkeypatch.setattr(human, "judge", lambda *given: (weighed.append(1), judge(*given)))
+    OnlineAnswerer(world["decider"], b"k" * 32).warm_up(AS_OF)
+    assert weighed
