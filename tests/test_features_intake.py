@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import InputInvalid
-from configs.settings import DEFAULTS, Settings, _Reader
+from configs.settings import load_settings
 from features.intake.partitions import plan_partitions
 from features.intake.quality.check import check
 from features.intake.settle import root_of
 from features.intake.sources import Intake, find_files, read_tables
 from features.tables import UNKNOWN_INSTANT, Tables, microseconds
 
-SETTINGS = Settings.model_construct(vocabularies=_Reader(DEFAULTS, []).vocabularies())
+SETTINGS = load_settings()
 T0 = datetime(2026, 5, 1, tzinfo=UTC)
 UTC_TIME = pa.timestamp("us", "UTC")
 

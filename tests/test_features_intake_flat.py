@@ -11,13 +11,13 @@ from pydantic import ValidationError
 
 from configs.errors import ConfigInvalid, InputInvalid
 from configs.mapping import AttributeColumn, SourceMapping
-from configs.settings import DEFAULTS, Settings, _Reader, load_source
+from configs.settings import load_settings, load_source
 from features.intake.flat import read_flat
 from features.intake.quality.check import auc_of, check, check_flat
 from features.intake.sources import Intake
 from features.tables import NO, YES, microseconds
 
-SETTINGS = Settings.model_construct(vocabularies=_Reader(DEFAULTS, []).vocabularies())
+SETTINGS = load_settings()
 SALES_WRITTEN = {
     "Tags",
     "Lead Quality",

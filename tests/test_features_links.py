@@ -335,7 +335,7 @@ def test_neither_order_nor_repetition_of_links_nor_the_order_of_leads_matters(
             kind=one.kind,
             evidence=one.evidence,
         )
-        if k % 2
+        if k % 2 and one.evidence != "crm_merge"  # which alone has a direction: the first went into the second
         else one
         for k, one in enumerate(shuffled)
     ]
