@@ -7,7 +7,7 @@ file outside the given ones can be reached.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,14 +100,18 @@ def readable(file: str, *others: type[Exception]) -> Iterator[None]:
         raise InputInvalid(file, _first_line(error)) from None
 
 
+def files_behind(path: Path, suffixes: Collection[str]) -> list[Path]:
+    """The files of a folder that end so, those of a glob, or the one file; in a stable order, none where none is."""
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in suffixes)
+    if any(mark in path.name for mark in "*?["):
+        return sorted(p for p in path.parent.glob(path.name) if p.is_file())
+    return [path] if path.is_file() else []
+
+
 def files_of(table: str, path: Path) -> tuple[Path, ...]:
     """The files behind one path, folder or glob, in a stable order; raises InputInvalid when there is none."""
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
-    elif any(mark in path.name for mark in "*?["):
-        found = sorted(p for p in path.parent.glob(path.name) if p.is_file())
-    else:
-        found = [path] if path.is_file() else []
+    found = files_behind(path, SUFFIXES)
     if not found:
         raise InputInvalid(str(path), f"expected a file, folder or pattern with the {table} table")
     kinds = {SUFFIXES.get(p.suffix.lower()) for p in found}

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from configs.errors import InputInvalid
+from features.intake.scan import files_behind
 
 SUFFIXES = (".json", ".ndjson", ".jsonl")
 MAX_DEPTH = 40
@@ -20,12 +21,7 @@ NO_JSON = (msgspec.DecodeError, UnicodeDecodeError)
 
 def json_files(path: Path, what: str) -> tuple[Path, ...]:
     """The JSON files behind a path, folder or glob in a stable order; raises InputInvalid when there is none."""
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
-    elif any(mark in path.name for mark in "*?["):
-        found = sorted(p for p in path.parent.glob(path.name) if p.is_file())
-    else:
-        found = [path] if path.is_file() else []
+    found = files_behind(path, SUFFIXES)
     if not found:
         raise InputInvalid(str(path), f"expected {what} files: .json, .ndjson or .jsonl")
     return tuple(found)
