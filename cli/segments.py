@@ -162,8 +162,13 @@ def show(
     known = {definition.id: definition for definition in settings.segments}
     if segment_id is None:
         ordered = sorted(known.values(), key=lambda d: d.priority)
-        rows = [(d.priority, d.id, d.version, d.purpose, d.title, d.next_best_action) for d in ordered]
-        table("Segment map", ("priority", "id", "version", "purpose", "title", "next best action"), rows, right=(0, 2))
+        rows = [(d.priority, d.id, d.version, d.status, d.purpose, d.title, d.next_best_action) for d in ordered]
+        table(
+            "Segment map",
+            ("priority", "id", "version", "status", "purpose", "title", "next best action"),
+            rows,
+            right=(0, 2),
+        )
         next_step("leadwell segments show ID")
         return
     if segment_id not in known:
@@ -181,7 +186,7 @@ def show(
         ("audience", ", ".join(d.audience)),
         ("enters when", as_english(activation.enter, domain, day) if activation.enter else "no other segment holds it"),
         ("leaves when", as_english(activation.exit, domain, day) if activation.exit else "another segment holds it"),
-        ("if data is missing", d.fallback),
+        ("if data is missing", " ".join(step.says for step in d.fallback)),
         ("hypothesis", d.hypothesis),
         ("themes", "; ".join(d.themes)),
         *((f"offers, {stage}", ", ".join(offers)) for stage, offers in d.offers.items()),

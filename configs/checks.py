@@ -7,6 +7,7 @@ from typing import Any
 
 from configs.cards import FactDeclaration, RuleCard
 from configs.conditions import Condition, IsUnknown, Not, facts_used, leaves, looks_at_unknown, parse
+from configs.dictionary import AFTER_READINESS
 from configs.errors import ConditionInvalid, Problem
 
 
@@ -49,6 +50,12 @@ def segment_problems(found: Mapping[str, Any], files: Mapping[tuple[str, str], s
             for fact in facts:
                 if found["facts"][fact].per != "lead":
                     yield Problem(file, f"{segment.id}.{key}", f"expected facts of the lead, {fact} varies with more")
+        for place, step in enumerate(segment.fallback):
+            for fact in step.missing:
+                if fact not in found["facts"] or found["facts"][fact].per != "lead":
+                    yield Problem(
+                        file, f"{segment.id}.fallback.{place}.missing", f"expected facts of the lead, found {fact!r}"
+                    )
 
 
 def example_problems(card: RuleCard, facts: Mapping[str, FactDeclaration]) -> Iterator[tuple[str, str]]:
@@ -92,6 +99,10 @@ def _card_problems(card: RuleCard, found: Mapping[str, Any]) -> Iterator[tuple[s
             continue  # reported with the other conditions
         if condition is None:
             continue
+        # INVARIANT: a rule never sees a score.
+        for fact in facts_used(condition):
+            if fact in AFTER_READINESS:
+                yield key, f"{fact} is known after readiness only, and a rule never looks at it"
         # INVARIANT: a card stays monotone, so only a review may ask whether a fact is unknown, and never its opposite.
         if looks_at_unknown(condition) and (
             card.effect != "review" or key == "unless_surely" or _denies_unknown(condition)
@@ -117,6 +128,8 @@ def _conditions(found: Mapping[str, Any], files: Mapping[tuple[str, str], str]) 
         file = files.get(("segments", segment.id), "segments")
         for key, text in segment.conditions().items():
             yield file, f"{segment.id}.{key}", text
+    for status in found["statuses"]:
+        yield "statuses.yaml", f"{status.id}.when", status.when
     if found["scorecard"] is not None:
         for part in ("fit", "engagement"):
             for rule in getattr(found["scorecard"], part):

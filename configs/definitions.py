@@ -1,7 +1,10 @@
-"""What people approve: a segment, its entry and exit, its plan and its owner."""
+"""What people approve: a segment, its entry and exit, its plan and its owner; and what a lead is in for a while."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from datetime import date
 from typing import Literal
 
@@ -20,10 +23,39 @@ class SizeGuardrail(Section):
     max_share: float = Field(gt=0, le=1)
 
 
+class FallbackStep(Section):
+    """Where leads go while facts are missing: with every fact of `missing` unknown, `use` lets them in as well.
+
+    A step without `use` only says what happens then, and comes last.
+    """
+
+    missing: tuple[str, ...] = ()
+    use: str = ""
+    says: str = Field(min_length=3)
+
+    @model_validator(mode="after")
+    def _missing_and_use_go_together(self) -> FallbackStep:
+        if bool(self.missing) != bool(self.use.strip()):
+            raise ValueError("missing, use: expected both, or neither where the step only says what happens")
+        return self
+
+
+class MatrixRow(Section):
+    """What the segmentation matrix says of a segment besides its plan, its owner and its KPI."""
+
+    clinical_dimension: str
+    care_setting: str
+    roles: tuple[str, ...] = Field(min_length=1)
+    content_need: str
+    content_types: tuple[str, ...] = Field(min_length=1)
+
+
 class SegmentDefinition(Section):
     """An approved, named group. `enter` and `exit` are conditions over lead facts; lower `priority` wins as primary.
 
     The residual segment has neither: it holds every lead that no other segment holds. `exit: never` loads, and lints.
+    `status`, `approval` and `replaced_by` are never written here: they come from `approvals.yaml`, whose steps name the
+    `content_hash` of what somebody approved.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")
@@ -38,21 +70,30 @@ class SegmentDefinition(Section):
     exit: str = ""
     min_dwell_days: int = Field(ge=0, default=0)
     reentry: Literal["allowed", "after_dwell", "never"] = "allowed"
-    fallback: str
+    fallback: tuple[FallbackStep, ...] = ()
     hypothesis: str
+    message_goal: str = ""
     themes: tuple[str, ...]
+    proof_points: Mapping[str, str] = Field(default_factory=dict)
     key_contacts: tuple[str, ...] = ()
     offers: dict[str, tuple[str, ...]]
+    calls_to_action: Mapping[str, str] = Field(default_factory=dict)
     channel_plan: tuple[ChannelName, ...]
     next_best_action: str
+    matrix: MatrixRow | None = None
+    author: str = Field(min_length=3)
     owner: str
     size: SizeGuardrail
     primary_kpi: str
+    secondary_kpis: tuple[str, ...] = ()
     conversion_event: str
     data_sources: tuple[str, ...]
+    needs: tuple[str, ...] = ()
     residual: bool = False
-    approval: Approval | None = None
     review_on: date
+    status: Literal["draft", "proposed", "approved", "retired"] = "draft"
+    approval: Approval | None = None
+    replaced_by: str | None = None
 
     @model_validator(mode="after")
     def _entry_and_exit_are_given(self) -> SegmentDefinition:
@@ -65,8 +106,32 @@ class SegmentDefinition(Section):
     def conditions(self) -> dict[str, str]:
         """The conditions to be parsed, by key: none for the residual segment, no exit where that is never."""
         given = {} if self.residual else {"enter": self.enter, "exit": self.exit}
+        given |= {f"fallback.{place}.use": step.use for place, step in enumerate(self.fallback) if step.use}
         return {key: text for key, text in given.items() if not (key == "exit" and text.strip() == NEVER)}
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of everything a person wrote: a step of approval is bound to it, so any edit voids the approval."""
+        # Without defaults: a key that a later release adds leaves what was approved before as it was.
+        content = self.model_dump(mode="json", exclude_defaults=True, exclude={"status", "approval", "replaced_by"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def is_active(self, on: date) -> bool:
         """Whether a named person's approval covers this day; the last day of an approval still counts."""
         return self.approval is not None and self.approval.on <= on <= self.approval.expires_on
+
+
+class LeadStatus(Section):
+    """What a lead is in for a while, such as a booked meeting: never a segment, never primary, never picks a model.
+
+    While `when` is surely true, memberships of segments of these `purposes` have the status `membership`. Of several
+    statuses that hold at once the first declared decides that.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")
+    title: str
+    when: str
+    membership: Literal["active", "paused", "follow_up"]
+    purposes: tuple[Literal["medical_education", "promotional"], ...] = ("medical_education", "promotional")
+    says: str
+    owner: str

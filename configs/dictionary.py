@@ -12,6 +12,8 @@ from configs.measures import FeatureSettings
 from configs.vocabulary import YES_NO, Vocabulary
 
 MAX_COUNT = 1_000_000
+# Facts that exist once readiness does: only overlay segments look at them, never a rule, never a point.
+AFTER_READINESS = ("band", "readiness")
 
 
 def count_facts(features: FeatureSettings) -> dict[str, FactDeclaration]:

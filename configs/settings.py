@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from configs.approvals import ApprovalStep, approval_problems, with_approvals
 from configs.cards import FactDeclaration, Parameter, RuleCard
 from configs.checks import condition_problems
 from configs.content import ActionSettings, Asset
 from configs.curation import Correction, ReviewSettings, Shape, built, curated
 from configs.data_use import DataUse, data_use_problems
-from configs.definitions import SegmentDefinition
+from configs.definitions import LeadStatus, SegmentDefinition
 from configs.dictionary import fact_dictionary
 from configs.errors import ConfigInvalid, Problem
 from configs.exports import ExportMapping
@@ -45,6 +46,8 @@ class Settings(Section):
     features: FeatureSettings
     scorecard: ScorecardSettings
     segments: tuple[SegmentDefinition, ...]
+    approvals: tuple[ApprovalStep, ...]
+    statuses: tuple[LeadStatus, ...]
     facts: Mapping[str, FactDeclaration]
     parameters: Mapping[str, Parameter]
     rules: tuple[RuleCard, ...]
@@ -79,6 +82,8 @@ def load_settings(folder: Path | None = None, *, corrections: Path | None = None
         "features": read.one("features.yaml", FeatureSettings),
         "scorecard": read.one("scorecard.yaml", ScorecardSettings),
         "segments": read.every("segments", SegmentDefinition),
+        "approvals": read.listed("approvals.yaml", "approvals", ApprovalStep),
+        "statuses": read.listed("statuses.yaml", "statuses", LeadStatus),
         "facts": read.mapping("policy/facts.yaml", "facts", FactDeclaration),
         "parameters": read.mapping("policy/parameters.yaml", "parameters", Parameter),
         "rules": read.every("policy/rules", RuleCard),
@@ -102,8 +107,10 @@ def load_settings(folder: Path | None = None, *, corrections: Path | None = None
             problems += condition_problems(found, read.files)
     if found["data_use"] is not None and not problems:
         problems += data_use_problems(found["data_use"], found["vocabularies"])
+    problems += approval_problems(found["segments"], found["approvals"])
     if problems:
         raise ConfigInvalid(problems)
+    found["segments"] = tuple(with_approvals(found["segments"], found["approvals"]))
     return Settings.model_construct(**found, files=read.files)
 
 

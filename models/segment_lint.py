@@ -186,7 +186,7 @@ def tellable(fact: str, conditions: Sequence[Condition], domain: Domain) -> list
 
 
 def _plan(definition: SegmentDefinition, on: date) -> Iterator[Finding]:
-    if not definition.fallback.strip():
+    if not definition.fallback:
         yield _finding(
             definition, "fallback", "NO_FALLBACK", "says nothing about missing data", "say where such leads go"
         )

@@ -18,8 +18,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.conditions import Condition, facts_used, parameters_used, parse
+from configs.conditions import And, Condition, IsUnknown, Or, facts_used, parameters_used, parse
 from configs.definitions import SegmentDefinition
+from configs.dictionary import AFTER_READINESS
 from configs.errors import ConfigInvalid, Problem
 from configs.settings import Settings
 from features.evaluate import Domain, as_columns, define, normal_form, source
@@ -27,7 +28,6 @@ from features.facts import Facts
 from features.tables import MICROSECONDS_A_DAY, UNKNOWN_INSTANT, Columns, microseconds
 
 FEW = 8
-OVERLAY_FACTS = frozenset({"band", "readiness"})
 
 Bools = NDArray[np.bool_]
 Instants = NDArray[np.int64]
@@ -72,9 +72,13 @@ class Memberships:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """A definition ready to be evaluated: its parsed conditions and the facts they look at."""
+    """A definition ready to be evaluated: its parsed conditions and the facts they look at.
+
+    `enter` holds the steps of the fallback too: `direct` OR (what is missing IS UNKNOWN AND what then decides) OR ...
+    """
 
     definition: SegmentDefinition
+    direct: Condition | None
     enter: Condition | None
     exit: Condition | None
     facts: tuple[str, ...]
@@ -82,7 +86,7 @@ class Activation:
     @property
     def overlay(self) -> bool:
         """Whether it looks at the band: then it is evaluated after readiness and is never primary."""
-        return not OVERLAY_FACTS.isdisjoint(self.facts)
+        return not set(AFTER_READINESS).isdisjoint(self.facts)
 
 
 class SegmentMap:
@@ -107,8 +111,9 @@ class SegmentMap:
 
     @classmethod
     def load(cls, settings: Settings, domain: Domain | None = None) -> Self:
-        """The map that loaded settings define."""
-        return cls(settings.segments, domain or Domain.of(settings))
+        """The map of the definitions that are approved: drafts and retired ones are no part of it."""
+        approved = [d for d in settings.segments if d.status == "approved" or d.residual]
+        return cls(approved, domain or Domain.of(settings))
 
     @classmethod
     def from_json(cls, text: str, domain: Domain) -> Self:
@@ -319,5 +324,13 @@ class _Compiled:
 
 def _activation(definition: SegmentDefinition, domain: Domain) -> Activation:
     parsed = {key: parse(text, domain.facts, domain.parameters) for key, text in definition.conditions().items()}
-    facts = tuple(dict.fromkeys(fact for condition in parsed.values() for fact in facts_used(condition)))
-    return Activation(definition, parsed.get("enter"), parsed.get("exit"), facts)
+    direct = parsed.get("enter")
+    ways = [] if direct is None else [direct]
+    for place, step in enumerate(definition.fallback):
+        use = parsed.get(f"fallback.{place}.use")
+        if use is not None:
+            ways.append(And((*(IsUnknown(fact) for fact in step.missing), use)))
+    enter = Or(tuple(ways)) if len(ways) > 1 else direct
+    leave = parsed.get("exit")
+    used = (fact for condition in (enter, leave) if condition is not None for fact in facts_used(condition))
+    return Activation(definition, direct, enter, leave, tuple(dict.fromkeys(used)))

@@ -68,7 +68,7 @@ SEVEN = (
         ("MIXED_PRODUCTS", "enter", {"enter": "product_interest IN ('implant', 'software') AND role = 'procurement'"}),
         ("NO_EXIT", "exit", {"exit": "never"}),
         ("FLAPPING", "exit", {"exit": "care_setting = 'community'"}),
-        ("NO_FALLBACK", "fallback", {"fallback": " "}),
+        ("NO_FALLBACK", "fallback", {"fallback": ()}),
         ("NO_ACTIVATION_PLAN", "channel_plan", {"channel_plan": ()}),
         ("NO_ACTIVATION_PLAN", "offers", {"offers": {}}),
         ("NO_ACTIVATION_PLAN", "next_best_action", {"next_best_action": ""}),

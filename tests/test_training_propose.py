@@ -56,7 +56,7 @@ def test_a_draft_that_a_person_approved_is_not_proposed_again(tmp_path: Path) ->
 
     report, out, _ = a_report()
     draft = SegmentDefinition.model_validate(yaml.safe_load(next(iter(sorted(out.glob("draft_*.yaml")))).read_text()))
-    approved = draft.model_copy(update={"approval": shipped().segments[0].approval})
+    approved = draft.model_copy(update={"status": "approved", "approval": shipped().segments[0].approval})
     settings = shipped().model_copy(update={"segments": (*shipped().segments, approved)})
     again = propose(a_world(), settings, AS_OF, tmp_path, sizes=SIZES)
     assert draft.id in {proposal.segment_id for proposal in report.proposed}

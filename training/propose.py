@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.conditions import parse
-from configs.definitions import SegmentDefinition, SizeGuardrail
+from configs.definitions import FallbackStep, SegmentDefinition, SizeGuardrail
 from configs.errors import InputInvalid
 from configs.settings import Settings
 from features.evaluate import Domain, as_english
@@ -217,12 +217,17 @@ def draft_of(proposal: Proposal, facts: Facts, inside: Bools, domain: Domain, as
         exit=proposal.distilled.exit,
         min_dwell_days=30,
         reentry="after_dwell",
-        fallback=f"{FILL_IN}: where a lead goes when one of {', '.join(proposal.distilled.facts)} is missing",
+        fallback=(
+            FallbackStep(
+                says=f"{FILL_IN}: where a lead goes when one of {', '.join(proposal.distilled.facts)} is missing"
+            ),
+        ),
         hypothesis=f"{FILL_IN}: which information will matter to them, and why",
         themes=(f"{FILL_IN}: message themes",),
         offers={},
         channel_plan=(),
         next_best_action=f"{FILL_IN}: what should be done next",
+        author=f"{FILL_IN}: who wrote this definition; somebody else approves it",
         owner=f"{FILL_IN}: who answers for this segment",
         size=SizeGuardrail(min_leads=max(30, proposal.members // 3), max_share=0.4),
         primary_kpi=f"{FILL_IN}: how success is measured",
