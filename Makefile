@@ -15,11 +15,12 @@ help: ## list the commands
 demo: $(VENV)/.ready ## the main job on a made world: data to decisions, with a table and an HTML report
 	@$(BIN)/leadwell demo
 
+# One worker a core; the tests of a file stay together, because they share what they made.
 test: $(VENV)/.ready-dev ## all tests, the slow ones too
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 test-fast: $(VENV)/.ready-dev ## the tests that need no server and no long training
-	@$(BIN)/python -m pytest -q -m "not slow"
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"
 
 check: $(VENV)/.ready-dev ## format, lint, types, layers
 	@$(BIN)/ruff format --check .

@@ -28,8 +28,8 @@ def aside(text: str) -> None:
 
 
 def next_step(command: str) -> None:
-    """Suggest what to run next."""
-    console.print(f"[dim]Next:[/dim] [bold]{command}[/bold]")
+    """Suggest what to run next, on one line so that it can be copied."""
+    console.print(f"[dim]Next:[/dim] [bold]{command}[/bold]", soft_wrap=True)
 
 
 def refuse(message: str) -> None:
