@@ -32,9 +32,10 @@ format: $(VENV)/.ready-dev ## rewrite files in the house format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: $(VENV)/.ready ## write docs/reference.md and docs/features.md from the code
+docs: $(VENV)/.ready ## write the pages of docs/ that are made from the code
 	@$(BIN)/python -m cli.reference
 	@$(BIN)/python -m cli.reference_features
+	@$(BIN)/python -m cli.reference_segments
 
 serve: $(VENV)/.ready ## the scoring API on http://127.0.0.1:3000 with the promoted bundle
 	@$(BIN)/leadwell serve $(if $(LEADWELL_API_KEY),,--no-key)

@@ -19,7 +19,7 @@ OUT = ROOT / "artifacts" / "bench.json"
 
 def main() -> None:
     """Run the parts that `--only` names, all of them without it."""
-    parts = ("engagement", "drivers", "http", "rescore", "incremental", "titles")
+    parts = ("engagement", "drivers", "http", "rescore", "incremental", "membership", "titles")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", choices=parts, help="run this part; may be given several times")
     chosen = parser.parse_args().only or list(parts)
@@ -51,6 +51,10 @@ def _run(part: str, bundle: Path | None, world: Path | None) -> list[dict[str, A
         from benchmarks.incremental import run as incremental
 
         return incremental()
+    if part == "membership":
+        from benchmarks.membership import run as membership
+
+        return membership()
     if part == "titles":
         from benchmarks.titles import run as titles
 

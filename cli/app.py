@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from cli import audit, data, demo, erasure, rules, scoring, segments, training
+from cli import accounts, audit, data, demo, erasure, rules, scoring, segments, training
 from cli.screen import refuse
 from configs.errors import LeadwellError
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for room in (demo, data, segments, training, scoring, rules, audit, erasure):
+for room in (demo, data, segments, accounts, training, scoring, rules, audit, erasure):
     room.register(app)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from cli.reference_lint import lint_codes
+from cli.reference_triggers import triggers
 from cli.reference_words import (
     ABSTAIN_SAYS,
     ENVIRONMENT,
@@ -67,6 +69,8 @@ def page() -> str:
         OPENING,
         *_commands(app),
         *_segments(settings),
+        *triggers(settings),
+        *lint_codes(),
         *_rules(settings),
         *_reasons(settings),
         *_facts(settings),
@@ -109,9 +113,17 @@ def _commands(app: Any) -> Iterator[str]:
 def _segments(settings: Settings) -> Iterator[str]:
     yield "## Segments"
     ordered = sorted(settings.segments, key=lambda segment: segment.priority)
+    live = [segment for segment in ordered if segment.status == "approved"]
+    waiting = [segment for segment in ordered if segment.status != "approved"]
+    yield "Approved segments hold leads; what is done about each: [segment matrix](segment_matrix.md)."
     yield table(
-        ("id", "version", "priority", "purpose", "title", "next best action"),
-        [(f"`{s.id}`", s.version, s.priority, _words(s.purpose), s.title, s.next_best_action) for s in ordered],
+        ("id", "version", "priority", "unit", "purpose", "title", "next best action"),
+        [(f"`{s.id}`", s.version, s.priority, s.unit, _words(s.purpose), s.title, s.next_best_action) for s in live],
+    )
+    yield "Definitions that hold nobody. A lower priority number is primary, once a segment is approved."
+    yield table(
+        ("id", "status", "priority", "unit", "purpose", "title"),
+        [(f"`{s.id}`", s.status, s.priority, s.unit, _words(s.purpose), s.title) for s in waiting],
     )
 
 

@@ -9,6 +9,7 @@ from configs.cards import FactDeclaration, RuleCard
 from configs.conditions import Condition, IsUnknown, Not, facts_used, leaves, looks_at_unknown, parse
 from configs.dictionary import AFTER_READINESS
 from configs.errors import ConditionInvalid, Problem
+from configs.references import reference_problems
 
 
 def condition_problems(found: Mapping[str, Any], files: Mapping[tuple[str, str], str]) -> list[Problem]:
@@ -21,6 +22,7 @@ def condition_problems(found: Mapping[str, Any], files: Mapping[tuple[str, str],
         except ConditionInvalid as error:
             problems.append(Problem(file, key, str(error)))
     problems += segment_problems(found, files)
+    problems += reference_problems(found)
     for card in found["rules"]:
         file = files.get(("policy/rules", card.id), "policy/rules")
         problems += [Problem(file, f"{card.id}.{key}", expected) for key, expected in _card_problems(card, found)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from lark import Lark, Token, Transformer, UnexpectedInput
@@ -111,7 +112,7 @@ def parse(text: str, facts: Mapping[str, FactDeclaration], parameters: Mapping[s
         raise ConditionInvalid(f"expected at most {MAX_CONDITION_LENGTH} characters, found {len(text)}")
     _check_depth(text)
     try:
-        return _Checked(facts, parameters).transform(_PARSER.parse(text))  # type: ignore[no-any-return]
+        return _Checked(facts, parameters).transform(_tree(text))  # type: ignore[no-any-return]
     except VisitError as error:
         if isinstance(error.orig_exc, ConditionInvalid):
             raise error.orig_exc from None
@@ -222,6 +223,12 @@ class _Checked(Transformer[Token, Any]):
 
 
 _PARSER = Lark(_GRAMMAR, parser="lalr", maybe_placeholders=False)
+
+
+@lru_cache(maxsize=4_096)
+def _tree(text: str) -> Any:
+    """The tree of a text: the same definitions are checked at load, compiled into a map, and shown."""
+    return _PARSER.parse(text)
 
 
 def _check_depth(text: str) -> None:

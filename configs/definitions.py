@@ -14,6 +14,8 @@ from configs.content import Approval, ChannelName
 from configs.section import Section
 
 NEVER = "never"
+# Resolved at load from the ledger of approvals: no part of what a person wrote.
+_RESOLVED = {"status", "approval", "covered_from", "next_review_on", "replaced_by"}
 
 
 class SizeGuardrail(Section):
@@ -55,7 +57,8 @@ class SegmentDefinition(Section):
 
     The residual segment has neither: it holds every lead that no other segment holds. `exit: never` loads, and lints.
     `status`, `approval` and `replaced_by` are never written here: they come from `approvals.yaml`, whose steps name the
-    `content_hash` of what somebody approved.
+    `content_hash` of what somebody approved. So do `covered_from`, the first day of unbroken approval where the last
+    one renewed another, and `next_review_on`, which the last review set.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")
@@ -93,6 +96,8 @@ class SegmentDefinition(Section):
     review_on: date
     status: Literal["draft", "proposed", "approved", "retired"] = "draft"
     approval: Approval | None = None
+    covered_from: date | None = None
+    next_review_on: date | None = None
     replaced_by: str | None = None
 
     @model_validator(mode="after")
@@ -112,13 +117,24 @@ class SegmentDefinition(Section):
     @property
     def content_hash(self) -> str:
         """SHA-256 of everything a person wrote: a step of approval is bound to it, so any edit voids the approval."""
+        return hashlib.sha256(self.content.encode()).hexdigest()
+
+    @property
+    def content(self) -> str:
+        """Everything a person wrote, as the JSON text whose SHA-256 is `content_hash`."""
         # Without defaults: a key that a later release adds leaves what was approved before as it was.
-        content = self.model_dump(mode="json", exclude_defaults=True, exclude={"status", "approval", "replaced_by"})
-        return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+        written = self.model_dump(mode="json", exclude_defaults=True, exclude=_RESOLVED)
+        return json.dumps(written, sort_keys=True, ensure_ascii=False)
+
+    @property
+    def due_on(self) -> date:
+        """When the segment is to be reviewed next: as its last review said, else as its definition says."""
+        return self.next_review_on or self.review_on
 
     def is_active(self, on: date) -> bool:
         """Whether a named person's approval covers this day; the last day of an approval still counts."""
-        return self.approval is not None and self.approval.on <= on <= self.approval.expires_on
+        approval = self.approval
+        return approval is not None and (self.covered_from or approval.on) <= on <= approval.expires_on
 
 
 class LeadStatus(Section):

@@ -6,13 +6,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields
+from glob import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from configs.activation import ActivationSettings, activation_problems
 from configs.approvals import ApprovalStep, approval_problems, with_approvals
+from configs.buying_groups import BuyingGroupSettings, buying_group_problems
 from configs.cards import FactDeclaration, Parameter, RuleCard
 from configs.checks import condition_problems
 from configs.content import ActionSettings, Asset
@@ -22,6 +25,7 @@ from configs.definitions import LeadStatus, SegmentDefinition
 from configs.dictionary import fact_dictionary
 from configs.errors import ConfigInvalid, Problem
 from configs.exports import ExportMapping
+from configs.governance import ApprovalRules, GovernanceSettings
 from configs.identity import IdentitySettings
 from configs.mapping import SourceMapping
 from configs.measures import FeatureSettings, measure_problems
@@ -30,6 +34,7 @@ from configs.quality import QualitySettings
 from configs.section import Section
 from configs.serving_settings import ServingSettings
 from configs.training_settings import TrainingSettings
+from configs.triggers import Trigger, trigger_problems
 from configs.vocabulary import Vocabulary
 
 DEFAULTS = Path(__file__).parent
@@ -48,6 +53,7 @@ class Settings(Section):
     segments: tuple[SegmentDefinition, ...]
     approvals: tuple[ApprovalStep, ...]
     statuses: tuple[LeadStatus, ...]
+    triggers: tuple[Trigger, ...]
     facts: Mapping[str, FactDeclaration]
     parameters: Mapping[str, Parameter]
     rules: tuple[RuleCard, ...]
@@ -58,7 +64,10 @@ class Settings(Section):
     serving: ServingSettings
     identity: IdentitySettings
     quality: QualitySettings
+    governance: GovernanceSettings
     data_use: DataUse
+    buying_groups: BuyingGroupSettings
+    activation: ActivationSettings
     files: Mapping[tuple[str, str], str] = {}
 
     def digest(self, *parts: str) -> str:
@@ -67,10 +76,13 @@ class Settings(Section):
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def load_settings(folder: Path | None = None, *, corrections: Path | None = None) -> Settings:
+def load_settings(
+    folder: Path | None = None, *, corrections: Path | None = None, segments: Path | None = None
+) -> Settings:
     """Read a configuration folder (the shipped defaults when None); raises ConfigInvalid with all problems.
 
-    `corrections` is a file shaped like `corrections.yaml` that is laid on top of the folder's own.
+    `corrections` is a file shaped like `corrections.yaml` that is laid on top of the folder's own. `segments` is a file
+    of definitions that is laid on top of the folder's own, or a folder of such files that takes their place.
     """
     root = folder or DEFAULTS
     problems: list[Problem] = []
@@ -81,9 +93,10 @@ def load_settings(folder: Path | None = None, *, corrections: Path | None = None
         "vocabularies": read.vocabularies(corrections),
         "features": read.one("features.yaml", FeatureSettings),
         "scorecard": read.one("scorecard.yaml", ScorecardSettings),
-        "segments": read.every("segments", SegmentDefinition),
+        "segments": read.definitions(segments),
         "approvals": read.listed("approvals.yaml", "approvals", ApprovalStep),
         "statuses": read.listed("statuses.yaml", "statuses", LeadStatus),
+        "triggers": read.listed("triggers.yaml", "triggers", Trigger),
         "facts": read.mapping("policy/facts.yaml", "facts", FactDeclaration),
         "parameters": read.mapping("policy/parameters.yaml", "parameters", Parameter),
         "rules": read.every("policy/rules", RuleCard),
@@ -94,7 +107,10 @@ def load_settings(folder: Path | None = None, *, corrections: Path | None = None
         "serving": read.one("serving.yaml", ServingSettings),
         "identity": read.one("identity.yaml", IdentitySettings),
         "quality": read.one("quality.yaml", QualitySettings),
+        "governance": read.one("governance.yaml", GovernanceSettings),
         "data_use": read.one("data_use.yaml", DataUse),
+        "buying_groups": read.one("buying_groups.yaml", BuyingGroupSettings),
+        "activation": read.one("activation.yaml", ActivationSettings),
     }
     if found["features"] is not None and not problems:
         problems += measure_problems(found["features"], found["vocabularies"])
@@ -105,9 +121,16 @@ def load_settings(folder: Path | None = None, *, corrections: Path | None = None
             problems.append(Problem("policy/facts.yaml", "facts", f"no vocabulary is named {error.args[0]}"))
         else:
             problems += condition_problems(found, read.files)
+            problems += trigger_problems(found)
     if found["data_use"] is not None and not problems:
         problems += data_use_problems(found["data_use"], found["vocabularies"])
-    problems += approval_problems(found["segments"], found["approvals"])
+    if not problems:
+        problems += buying_group_problems(found)
+        problems += activation_problems(found)
+    # A step or a definition that could not be read would make every step around it look wrong.
+    if not any(problem.file.startswith(("segments", "approvals.yaml")) for problem in problems):
+        rules = found["governance"].approval if found["governance"] else ApprovalRules()
+        problems += approval_problems(found["segments"], found["approvals"], rules)
     if problems:
         raise ConfigInvalid(problems)
     found["segments"] = tuple(with_approvals(found["segments"], found["approvals"]))
@@ -148,6 +171,15 @@ def load_assets(path: Path) -> tuple[Asset, ...]:
     return tuple(found)
 
 
+def load_approvals(path: Path) -> tuple[ApprovalStep, ...]:
+    """Read the steps of a file shaped like `approvals.yaml`, each by itself: whether they follow is not asked."""
+    problems: list[Problem] = []
+    found = _Reader(path.parent, problems).listed(path.name, "approvals", ApprovalStep)
+    if problems:
+        raise ConfigInvalid(problems)
+    return tuple(found)
+
+
 class _Reader:
     """Reads files below a root and collects problems instead of stopping at the first."""
 
@@ -175,11 +207,11 @@ class _Reader:
             return ()
         return self._each(name, raw[key], model, key)
 
-    def every(self, folder: str, model: type[T]) -> tuple[T, ...]:
+    def every(self, folder: str, model: type[T], pattern: str = "*.yaml") -> tuple[T, ...]:
         """Every file of a folder; each holds one entry or a list of entries. Ids must be unique over all files."""
         entries: list[T] = []
         first_seen: dict[str, str] = {}
-        for path in sorted((self.root / folder).glob("*.yaml")):
+        for path in sorted((self.root / folder).glob(pattern)):
             name = str(path.relative_to(self.root))
             raw = self._yaml(path)
             if raw is None:
@@ -193,6 +225,17 @@ class _Reader:
         if not first_seen:
             self.problems.append(Problem(folder, "", "expected at least one YAML file"))
         return tuple(entries)
+
+    def definitions(self, others: Path | None = None) -> tuple[SegmentDefinition, ...]:
+        """The folder's segments; those of a file laid on top by id, those of another folder instead."""
+        own = () if others is not None and others.is_dir() else self.every("segments", SegmentDefinition)
+        if others is None:
+            return own
+        reader = _Reader(others if others.is_dir() else others.parent, self.problems)
+        given = reader.every(".", SegmentDefinition, "*.yaml" if others.is_dir() else escape(others.name))
+        self.files |= {("segments", identity): name for (_, identity), name in reader.files.items()}
+        laid = {definition.id: definition for definition in given}
+        return tuple({**{definition.id: definition for definition in own}, **laid}.values())
 
     def vocabularies(self, corrections: Path | None = None) -> dict[str, Vocabulary]:
         found: dict[str, Vocabulary] = {}
@@ -242,7 +285,7 @@ class _Reader:
             self.problems.append(Problem(name, "", f"expected at most {MAX_YAML_BYTES} bytes"))
             return None
         try:
-            return yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+            return _StrictLoader.load(path.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             mark = getattr(error, "problem_mark", None)
             where = f"line {mark.line + 1}" if mark else ""
@@ -250,14 +293,20 @@ class _Reader:
             return None
 
 
-class _StrictLoader(yaml.SafeLoader):
+# libyaml parses some ten times faster; where PyYAML was built without it the same documents load, only later.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _StrictLoader(_Loader):  # type: ignore[misc]
     """Safe YAML without anchors (no alias bombs) and without duplicate keys."""
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", event.start_mark)
-        return super().compose_node(parent, index)
+    @classmethod
+    def load(cls, text: str) -> Any:
+        """The one document of a text; raises yaml.YAMLError."""
+        for event in yaml.parse(text, Loader=_Loader):
+            if isinstance(event, yaml.events.AliasEvent):
+                raise yaml.composer.ComposerError(problem="aliases are not allowed", problem_mark=event.start_mark)  # type: ignore[arg-type]
+        return yaml.load(text, Loader=cls)  # noqa: S506 - a SafeLoader
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -266,7 +315,7 @@ class _StrictLoader(yaml.SafeLoader):
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
             seen.add(key)
-        return super().construct_mapping(node, deep)
+        return super().construct_mapping(node, deep)  # type: ignore[no-any-return]
 
 
 def _place(key: str, index: int, entry: Any) -> tuple[str, ...]:

@@ -98,7 +98,8 @@ def roll_up(known: Known, measures: Measures, decision_maker: int, rules: Accoun
         rules.role_weight,
         rules.influence_weight,
         rules.silent_days,
-        np.zeros((_SUMS, accounts), dtype=np.int64),
+        # Each account's sums beside each other: a lead then reaches into one place in memory.
+        np.zeros((accounts, _SUMS), dtype=np.int64).T,
         np.full((2, accounts), -1, dtype=np.int32),
         found,
     )

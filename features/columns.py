@@ -111,6 +111,22 @@ def each_once_in_order(rows: Any) -> bool:
 
 
 @njit(cache=True, nogil=True)
+def last_version_of_each(rows: Any, recorded: Any, created: Any, cut: int, chosen: Any) -> bool:
+    """Write for each id the row of its version recorded last by the cut; whether two of them were recorded at once."""
+    ties = False
+    for i in range(len(rows)):
+        row = rows[i]
+        if recorded[i] > cut or created[i] > cut or row < 0 or row >= len(chosen):
+            continue
+        last = chosen[row]
+        if last < 0 or recorded[i] > recorded[last]:
+            chosen[row] = i
+        elif recorded[i] == recorded[last]:
+            ties = True
+    return ties
+
+
+@njit(cache=True, nogil=True)
 def _count(lead: Any, happened: Any, recorded: Any, cut: int, start: int, stop: int, counts: Any) -> None:
     for i in range(start, stop):
         row = lead[i]

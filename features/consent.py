@@ -35,6 +35,7 @@ CODES = ("consent", "consent_kind", "consent_proven", "consent_expired", "consen
 MAX_DAYS = 36_500
 # The purposes that are followed, and a row each of the latest withdrawal, unreadable status and fresh grant.
 _PURPOSES = ("promotion", "service", "medical_education", "profiling")
+PROFILING = _PURPOSES.index("profiling")
 _LATEST = int(np.iinfo(np.int64).max)
 _ORDER = ("granted", "implied", "none", "", "withdrawn")
 

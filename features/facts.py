@@ -88,8 +88,8 @@ _ACCOUNT_ROW = {name: row for row, name in enumerate(_ACCOUNT_FIELDS)}
 # What decides whether an asset fits a lead: rows of the lead and of the account.
 _INDICATION = tuple(_LEAD_ROW[name] for name in ("condition_focus", "specialty", "cancer_type"))
 # How many of the blocks have one code per lead; the others have one per channel or asset.
-PER_LEAD = 5
-_STANDING = (*standing.CASES, *standing.LEAD_STOPS)
+PER_LEAD = 6
+_STANDING = (*standing.CASES, *standing.LEAD_STOPS, *standing.TOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +191,7 @@ def _blocks(numbers: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         numbers,
         standing.CASES,
         standing.LEAD_STOPS,
+        standing.TOLD,
         standing.CHANNEL_STOPS,
         consent.CODES,
         ("consent_days",),
@@ -232,6 +233,7 @@ def facts_of(known: Known, builder: FactBuilder, inventory: Inventory, signals: 
         numbers[:, :, None, None],
         found_cases[:, :, None, None],
         lead_stops[:, :, None, None],
+        standing.told(known, builder.standing, channel_stops)[:, :, None, None],
         channel_stops[:, :, None, :],
         consents[:, :, None, :],
         consent_days[None, :, None, :],

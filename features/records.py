@@ -252,7 +252,11 @@ class Link(Record, frozen=True, kw_only=True):
 
 
 class PriorMembership(Record, frozen=True, kw_only=True):
-    """A membership that was true before; what entry, exit and dwell are folded over."""
+    """A membership that was true before; what entry, exit and dwell are folded over.
+
+    `entry` counts the entries into this segment from 1. `status` and `primary` are what the last fold said; the next
+    one reads neither.
+    """
 
     lead_id: Id
     segment_id: Id
@@ -260,6 +264,8 @@ class PriorMembership(Record, frozen=True, kw_only=True):
     entered_at: Instant
     left_at: Instant | None = None
     status: MembershipStatus | None = None
+    entry: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    primary: bool | None = None
 
 
 class Colleague(Record, frozen=True, kw_only=True):

@@ -22,6 +22,8 @@ from features.tables import MICROSECONDS_A_DAY, NO, SKEW_US, UNKNOWN_INSTANT, YE
 
 CHANNEL_STOPS = ("opt_out", "hard_bounce", "do_not_call", "no_contact")
 LEAD_STOPS = ("erased_or_restricted", "profiling_objection", "reduced_communication", "legal_hold")
+# What is told of a lead alone, so that a segment may look at it.
+TOLD = ("email_opt_out", "territory_assigned")
 _STOP_OF = {
     "opt_out": "opt_out",
     "hard_bounce": "hard_bounce",
@@ -47,6 +49,7 @@ class StandingCodes:
     """Codes of the words that stops, cases and touches need."""
 
     channels: int
+    email: int
     stop_of: NDArray[np.int64]
     case_of: NDArray[np.int64]
     promotional: int
@@ -64,6 +67,7 @@ class StandingCodes:
             case_of[vocabularies["case_kind"].code(kind)] = row
         return cls(
             channels=len(vocabularies["channel"].values),
+            email=vocabularies["channel"].code("email") - 1,
             stop_of=stop_of,
             case_of=case_of,
             promotional=vocabularies["intent"].code("promotional"),
@@ -110,6 +114,19 @@ def stops(known: Known, codes: StandingCodes, max_age_days: int) -> tuple[NDArra
             per_lead,
         )
     return per_channel, per_lead
+
+
+def told(known: Known, codes: StandingCodes, channel_stops: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Yes/no codes of `TOLD` by lead: the opt-out from e-mail among the channel stops, and a known territory.
+
+    No territory on record is unknown and not a no: it may only not have been supplied.
+    """
+    found = np.zeros((len(TOLD), len(known.lead_ids)), dtype=np.uint8)
+    found[0] = channel_stops[0, :, codes.email]
+    territory = known.leads.get("territory")
+    if territory is not None:
+        found[1] = np.where(territory != np.array(None), YES, 0)
+    return found
 
 
 def cases(known: Known, codes: StandingCodes) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:

@@ -24,6 +24,7 @@ from features.columns import (
     available_threads,
     each_once_in_order,
     exact,
+    last_version_of_each,
     packed,
     unknown_like,
 )
@@ -232,24 +233,20 @@ def latest(columns: Columns, key: str, n: int, cut: int) -> tuple[Columns, NDArr
     created = exact(columns, "created_at", np.int64, size)
     if size == n and each_once_in_order(rows) and all_by(created, recorded, cut):
         return columns, np.ones(n, dtype=np.bool_)
-    kept = np.flatnonzero((recorded <= cut) & (created <= cut) & (rows >= 0) & (rows < n))
-    order = kept[np.lexsort((recorded[kept], rows[kept]))]
-    if _has_ties(rows[order], recorded[order]):
-        order = kept[np.lexsort((*_content_keys(columns, kept), recorded[kept], rows[kept]))]
     chosen = np.full(n, -1, dtype=np.int64)
-    chosen[rows[order]] = order  # the last assignment of an id wins, which is its latest version
+    if last_version_of_each(rows, recorded, created, cut, chosen):
+        kept = np.flatnonzero((recorded <= cut) & (created <= cut) & (rows >= 0) & (rows < n))
+        order = kept[np.lexsort((*_content_keys(columns, kept), recorded[kept], rows[kept]))]
+        chosen[rows[order]] = order  # the last assignment of an id wins, which is its latest version
     present = chosen >= 0
+    absent = np.flatnonzero(~present)
     found: dict[str, NDArray[Any]] = {}
     for name, column in columns.items():
-        values = np.full(n, unknown_like(column.dtype), dtype=column.dtype)
-        values[present] = column[chosen[present]]
+        values = column[chosen] if size else np.empty(n, dtype=column.dtype)
+        values[absent] = unknown_like(column.dtype)
         found[name] = values
     found[key] = np.arange(n, dtype=np.int32)
     return found, present
-
-
-def _has_ties(rows: NDArray[Any], recorded: NDArray[Any]) -> bool:
-    return bool(np.any((rows[1:] == rows[:-1]) & (recorded[1:] == recorded[:-1])))
 
 
 def _content_keys(columns: Columns, kept: NDArray[Any]) -> list[NDArray[Any]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from configs.identity import Governed
 from configs.settings import Settings
-from features.columns import exact
+from features.columns import available_threads, exact, in_ranges
 from features.engagement import NEVER_COMMERCIAL
 from features.governance import governed
 from features.human import HumanRules, weighed
@@ -80,11 +80,11 @@ def view_at(tables: Tables, as_of: datetime, rules: ViewRules, *, threads: int |
 def usable(tables: Tables, as_of: datetime, rules: ViewRules, *, threads: int | None = None) -> Tables:
     """The tables of the people behind the leads, without events and columns that may not be used at `as_of`."""
     tables = follow_links(tables, as_of, rules.links)
-    tables = commercial(tables, as_of, rules.medical)
+    tables = commercial(tables, as_of, rules.medical, threads=threads)
     return permitted(tables, as_of, rules.use, threads=threads)
 
 
-def commercial(tables: Tables, as_of: datetime, medical: Medical) -> Tables:
+def commercial(tables: Tables, as_of: datetime, medical: Medical, *, threads: int | None = None) -> Tables:
     """The same tables with events that are medical information's belonging to nobody.
 
     These are questions about an off-label use, and what a lead did with the reply: events of its message, as of what
@@ -102,14 +102,41 @@ def commercial(tables: Tables, as_of: datetime, medical: Medical) -> Tables:
     pairs = _replies(tables, microseconds(as_of), medical)
     if not len(pairs) and not _any_of(kind, asset, medical.kinds, assets):
         return tables
-    hidden = medical.kinds[kind] | assets[asset]  # no asset is -1, the last place
-    if len(pairs):
-        message = exact(tables.events, "message", np.int64, size)
-        spoken = np.flatnonzero(np.isin(message, pairs["message"]) & (message >= 0))
-        own = np.empty(len(spoken), dtype=pairs.dtype)
-        own["lead"], own["message"] = lead[spoken], message[spoken]
-        hidden[spoken] |= np.isin(own, pairs)
-    return replace(tables, events={**tables.events, "lead": np.where(hidden, np.int32(-1), lead).astype(np.int32)})
+    message = exact(tables.events, "message", np.int64, size) if len(pairs) else np.empty(0, dtype=np.int64)
+    by_message = np.sort(pairs, order=["message", "lead"])
+    found = np.empty(size, dtype=np.int32)
+    hidden = (medical.kinds, assets, _sieve(by_message["message"]))
+    sent = (np.ascontiguousarray(by_message["message"]), np.ascontiguousarray(by_message["lead"]))
+    in_ranges(
+        lambda _, a, b: _hide(lead, kind, asset, message, *hidden, *sent, a, b, found),
+        size,
+        threads or available_threads(),
+    )
+    return replace(tables, events={**tables.events, "lead": found})
+
+
+def _sieve(messages: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """By the last bits of a message whether it may be one of these: most are not, and need not be looked up."""
+    sieve = np.zeros(1 << max(10, int(16 * len(messages)).bit_length()), dtype=np.bool_)
+    sieve[messages & (len(sieve) - 1)] = True
+    return sieve
+
+
+@njit(cache=True, nogil=True)
+def _hide(
+    lead: Any, kind: Any, asset: Any, message: Any, kinds: Any, assets: Any, sieve: Any, sent: Any, sent_to: Any,
+    start: int, stop: int, found: Any,
+) -> None:  # fmt: skip
+    """Whose each event is, nobody's where its kind, its asset or a reply to the lead hides it. No asset is -1."""
+    last_bits = len(sieve) - 1
+    for i in range(start, stop):
+        hidden = kinds[kind[i]] or assets[asset[i]]
+        if not hidden and len(sent) and message[i] >= 0 and sieve[message[i] & last_bits]:
+            at = np.searchsorted(sent, message[i])
+            while at < len(sent) and sent[at] == message[i]:
+                hidden |= sent_to[at] == lead[i]
+                at += 1
+        found[i] = -1 if hidden else lead[i]
 
 
 def _replies(tables: Tables, cut: int, medical: Medical) -> NDArray[Any]:

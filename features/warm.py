@@ -36,6 +36,11 @@ def warm_up(spec: FeatureSpec, builder: FactBuilder, inventory: Inventory) -> No
     facts_of(known, builder, inventory)
     colleagues = replace(tables, colleagues=_one_row(COLLEAGUES))
     facts_of(view_at(colleagues, _AS_OF, builder.view), builder, inventory)
+    # What only some leads need: which of two versions is the last, and an event that is medical information's.
+    medical = np.flatnonzero(builder.view.medical.kinds)[:1].astype(np.uint8)
+    versions = {name: np.repeat(column, 2) for name, column in tables.leads.items()}
+    seldom = replace(tables, leads=versions, events={**tables.events, "kind": medical} if len(medical) else {})
+    view_at(seldom, _AS_OF, builder.view)
 
 
 def one_row_of_each(asset_ids: tuple[str, ...] = ("asset",)) -> Tables:

@@ -1,7 +1,8 @@
 """Turn a cluster into a readable condition in the language of segments, and measure what it is worth.
 
-A shallow surrogate tree over the lead's facts is fitted to the cluster, its paths are written as an OR of ANDs, numbers
-are rounded to whole ones, and only then is the text parsed back and measured, on rows the tree has not seen.
+A shallow surrogate tree over the lead's facts is fitted to the cluster and rules are grown (`models.conjunctions`).
+The few paths and rules that say it best together are written as an OR of ANDs with whole numbers, and only then is the
+text parsed back and measured, on rows that neither has seen.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from configs.conditions import parse
 from features.evaluate import Domain, as_columns
+from models.conjunctions import conjunctions
 
 Bools = NDArray[np.bool_]
 
@@ -26,6 +28,8 @@ MAX_BRANCHES = 3
 MIN_PRECISION = 0.5
 LEARN_SHARE = 0.7
 RARE = 0.01
+WORTH = 0.005
+SCREENED_FROM = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,10 @@ def distill(
     if not np.any(member & learn) or np.all(member[learn]):
         return None
     usable = {name: values for name, values in columns.items() if len(np.unique(values[learn])) > 1}
-    branches = _branches(member[learn], {name: values[learn] for name, values in usable.items()}, domain)
+    known = {name: values[learn] for name, values in usable.items() if _tells(values[learn], member[learn])}
+    branches = _branches(member[learn], known, domain)
+    grown = conjunctions(member[learn], known, domain.is_number, terms=MAX_TERMS, rules=MAX_BRANCHES)
+    branches += [_Branch(dict(rule.codes), dict(rule.low), dict(rule.high)) for rule in grown]
     if not branches:
         return None
     enter = _best(branches, member, columns, domain, on, learn)
@@ -114,6 +121,25 @@ def measure(found: Bools, member: Bools) -> Fidelity:
     both, size, wanted = int(np.sum(found & member)), int(np.sum(found)), int(np.sum(member))
     precision, recall = both / max(size, 1), both / max(wanted, 1)
     return Fidelity(precision, recall, 2 * both / max(size + wanted, 1), size, len(member))
+
+
+def _tells(values: NDArray[Any], member: Bools) -> bool:
+    """Whether a fact goes with membership beyond chance: the G statistic against four sigma, where rows are enough.
+
+    INVARIANT: a condition does not look at noise, however well it happens to fit a few rows at the end of a branch.
+    """
+    if len(values) < SCREENED_FROM:
+        return True
+    cuts = np.unique(np.quantile(values, np.linspace(0.0, 1.0, 11), method="lower"))
+    parts = values if len(np.unique(values)) <= 2 * len(cuts) + 20 else np.searchsorted(cuts, values)
+    present, inverse = np.unique(parts, return_inverse=True)
+    table = np.zeros((len(present), 2))
+    np.add.at(table, (inverse, member.astype(np.intp)), 1.0)
+    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / len(values)
+    seen = table > 0
+    g = 2.0 * float((table[seen] * np.log(table[seen] / expected[seen])).sum())
+    freedom = len(present) - 1
+    return bool(g >= freedom + 4.0 * np.sqrt(2.0 * freedom)) and freedom > 0
 
 
 def _branches(member: Bools, columns: Mapping[str, NDArray[Any]], domain: Domain) -> list[_Branch]:
@@ -285,7 +311,7 @@ def _shortened(
     current, best = branch, quality(branch)
     for name in (*branch.codes, *dict.fromkeys((*branch.low, *branch.high))):
         shorter = _without(current, name)
-        if shorter.terms and (reached := quality(shorter)) >= best - 0.0005:
+        if shorter.terms and (reached := quality(shorter)) >= best - WORTH:
             current, best = shorter, max(best, reached)
     return current
 

@@ -1,9 +1,8 @@
 """Who belongs to which approved segment: `fold(prior memberships, facts)`, for one lead and for millions.
 
-A segment is entered when its entry condition is surely TRUE. A member stays until its exit condition is surely TRUE
-and the minimum dwell has passed; after that the re-entry policy says when it may come back. Without prior memberships
-entry decides. A lead may be in several; the one of lowest priority number is primary, and the residual segment holds
-the rest.
+What entry and exit conditions surely say is folded over time in `models/membership.py`. A lead may be in several
+segments; the one of lowest priority number is primary, and the residual segment holds the rest. Segments that look at
+the band are overlays: they are evaluated after readiness, by `overlaid`, and are never primary.
 """
 
 from __future__ import annotations
@@ -23,51 +22,19 @@ from configs.definitions import SegmentDefinition
 from configs.dictionary import AFTER_READINESS
 from configs.errors import ConfigInvalid, Problem
 from configs.settings import Settings
-from features.evaluate import Domain, as_columns, define, normal_form, source
+from features.evaluate import TRUE, Domain, as_closure, define, normal_form, source
 from features.facts import Facts
-from features.tables import MICROSECONDS_A_DAY, UNKNOWN_INSTANT, Columns, microseconds
+from features.tables import UNKNOWN_INSTANT, Columns, microseconds
+from models.membership import FIRST, Memberships, Prior, Terms, fold
+from models.segment_columns import ConditionProgram
+
+__all__ = ["FEW", "Activation", "Memberships", "Prior", "SegmentMap"]
 
 FEW = 8
+# What `because` says of a member that a step of the fallback holds.
+FALLBACK = "fallback"
 
 Bools = NDArray[np.bool_]
-Instants = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Prior:
-    """What was true before, lead by segment: when a lead last entered, and when it last left."""
-
-    entered_at: Instants
-    left_at: Instants
-
-    def member(self, now: int) -> Bools:
-        """Who was a member when the fold starts; what happens after `now` is not known yet."""
-        entered = (self.entered_at != UNKNOWN_INSTANT) & (self.entered_at <= now)
-        member: Bools = entered & ((self.left_at == UNKNOWN_INSTANT) | (self.left_at > now))
-        return member
-
-    def former(self, now: int) -> Bools:
-        """Who was a member once and has left."""
-        former: Bools = (self.left_at != UNKNOWN_INSTANT) & (self.left_at <= now)
-        return former
-
-
-@dataclass(frozen=True, slots=True)
-class Memberships:
-    """Lead by segment: membership and since when, the primary segment of each lead, and who came and went."""
-
-    segment_ids: tuple[str, ...]
-    versions: tuple[int, ...]
-    member: Bools
-    primary: NDArray[np.int32]
-    entered_at: Instants
-    entered: Bools
-    left: Bools
-
-    def segments_of(self, lead: int) -> list[int]:
-        """Segments a lead is in, the primary first, then by priority."""
-        primary = int(self.primary[lead])
-        return [primary, *(int(s) for s in np.flatnonzero(self.member[lead]) if s != primary)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +42,12 @@ class Activation:
     """A definition ready to be evaluated: its parsed conditions and the facts they look at.
 
     `enter` holds the steps of the fallback too: `direct` OR (what is missing IS UNKNOWN AND what then decides) OR ...
+    `steps` are these, each with its place in the definition's fallback.
     """
 
     definition: SegmentDefinition
     direct: Condition | None
+    steps: tuple[tuple[int, Condition], ...]
     enter: Condition | None
     exit: Condition | None
     facts: tuple[str, ...]
@@ -105,9 +74,11 @@ class SegmentMap:
         self._facts = tuple(sorted({fact for activation in self.activations for fact in activation.facts}))
         self._unknown = {fact: domain.unknown(fact) for fact in self._facts}
         self._versions = tuple(definition.version for definition in self.definitions)
-        self._dwell = np.array([d.min_dwell_days for d in self.definitions], dtype=np.int64) * MICROSECONDS_A_DAY
-        self._compiled: dict[date, _Compiled] = {}
-        self._dated = any(parameters_used(c) for a in self.activations for c in (a.enter, a.exit) if c is not None)
+        self.overlays: Bools = np.array([activation.overlay for activation in self.activations], dtype=np.bool_)
+        self.has_overlays = bool(self.overlays.any())
+        self._compiled: dict[tuple[date, bool], _Compiled] = {}
+        self._steps: dict[tuple[int, date | None], tuple[Callable[[Mapping[str, int]], int], ...]] = {}
+        self.dated = any(parameters_used(c) for a in self.activations for c in (a.enter, a.exit) if c is not None)
 
     @classmethod
     def load(cls, settings: Settings, domain: Domain | None = None) -> Self:
@@ -123,7 +94,8 @@ class SegmentMap:
 
     def to_json(self) -> str:
         """Every definition in order of priority; the same text for the same map."""
-        entries = [definition.model_dump(mode="json") for definition in self.definitions]
+        # When to look again is no part of what a bundle was trained with: a review voids nothing.
+        entries = [d.model_dump(mode="json", exclude={"next_review_on"}) for d in self.definitions]
         return json.dumps({"segments": entries}, sort_keys=True, ensure_ascii=False)
 
     def without(self, segment_ids: Collection[str]) -> Self:
@@ -138,53 +110,54 @@ class SegmentMap:
         return np.array([d.residual or d.is_active(on) for d in self.definitions], dtype=np.bool_)
 
     def prior_of(self, memberships: Columns, segment_ids: Sequence[str], n: int) -> Prior | None:
-        """Prior memberships from their table; None where it was not supplied. The latest row of a pair wins."""
-        if not memberships:
-            return None
-        shape = (n, len(self.segment_ids))
-        entered, left = np.full(shape, UNKNOWN_INSTANT), np.full(shape, UNKNOWN_INSTANT)
-        place = {segment_id: s for s, segment_id in enumerate(self.segment_ids)}
-        own = np.array([place.get(segment_id, -1) for segment_id in segment_ids] + [-1], dtype=np.int32)
-        rows, since = memberships["lead"], memberships["entered_at"]
-        until = memberships.get("left_at", np.full(len(rows), UNKNOWN_INSTANT))
-        columns = own[memberships["segment"]]
-        order = np.lexsort((until, since, columns, rows))
-        order = order[(rows[order] >= 0) & (columns[order] >= 0) & (since[order] != UNKNOWN_INSTANT)]
-        entered[rows[order], columns[order]] = since[order]
-        left[rows[order], columns[order]] = until[order]
-        return Prior(entered, left)
+        """Prior memberships from their table, whose rows refer to `segment_ids`; None where it was not supplied."""
+        return Prior.of(memberships, self.segment_ids, segment_ids, n) if memberships else None
 
     def members(
         self, facts: Facts, prior: Prior | None = None, *, as_of: datetime, approved_on: date | None = None
     ) -> Memberships:
         """Memberships as of an instant, under the definitions approved on a day (that of `as_of` when not given).
 
+        Nobody is a member of an overlay yet: `overlaid` says who is, when readiness is told.
+
         INVARIANT: every lead has exactly one primary segment, and a lead's answer depends on no other lead.
         """
-        on = approved_on or as_of.astimezone(UTC).date()
-        now = microseconds(as_of)
-        compiled = self._for(on)
+        now, compiled = microseconds(as_of), self._for(approved_on or as_of.astimezone(UTC).date(), False)
         if facts.n == 1 and prior is None:
             return self._entering(compiled, self._lead_codes(facts)[0], now)
+        return fold(prior, *self._read(compiled, facts, prior is not None), compiled.terms, now)
+
+    def overlaid(
+        self,
+        members: Memberships,
+        facts: Facts,
+        prior: Prior | None = None,
+        *,
+        as_of: datetime,
+        approved_on: date | None = None,
+    ) -> Memberships:
+        """The same memberships with those of overlays besides, from facts that were told the band and readiness.
+
+        INVARIANT: primary segments stay what they are. Without overlays this is the same object.
+        """
+        if not self.has_overlays:
+            return members
+        compiled = self._for(approved_on or as_of.astimezone(UTC).date(), True)
+        enter, leave = self._read(compiled, facts, prior is not None)
+        return members.joined(fold(prior, enter, leave, compiled.terms, microseconds(as_of)))
+
+    def surely(self, facts: Facts, on: date) -> tuple[Bools, Bools, Terms]:
+        """(lead, segment): whether entry and exit conditions are surely true on a day, and the terms of the segments.
+
+        Overlays and inactive segments say neither.
+        """
+        compiled = self._for(on, False)
+        return *self._read(compiled, facts, True), compiled.terms
+
+    def _read(self, compiled: _Compiled, facts: Facts, with_exit: bool) -> tuple[Bools, Bools]:
         if facts.n <= FEW:
-            enter, leave = compiled.by_rows(self._lead_codes(facts), prior is not None)
-        else:
-            enter, leave = compiled.by_columns(self._lead_columns(facts), facts.n, prior is not None)
-        was, since = np.zeros_like(enter), np.full(enter.shape, UNKNOWN_INSTANT)
-        if prior is not None:
-            was, since = prior.member(now), prior.entered_at
-            stays = was & ~(leave & (now - np.where(was, since, now) >= self._dwell))
-            member = compiled.active & (stays | (~was & enter & self._may_return(prior, now)))
-        else:
-            member = enter
-        counted = member[:, compiled.primaries]
-        found = counted.any(axis=1)
-        primary = np.where(found, compiled.primaries[counted.argmax(axis=1)], self.residual).astype(np.int32)
-        member[:, self.residual] = ~found
-        entered_at = np.where(member, np.where(was, since, now), UNKNOWN_INSTANT)
-        return Memberships(
-            self.segment_ids, self._versions, member, primary, entered_at, entered=member & ~was, left=was & ~member
-        )
+            return compiled.by_rows(self._lead_codes(facts), with_exit)
+        return compiled.by_columns(self._lead_columns(facts), facts.n, with_exit)
 
     def _entering(self, compiled: _Compiled, codes: tuple[int, ...], now: int) -> Memberships:
         """One lead without prior memberships, in plain numbers: entry decides alone."""
@@ -198,39 +171,56 @@ class SegmentMap:
             member,
             np.array([primary], dtype=np.int32),
             np.where(member, now, UNKNOWN_INSTANT),
+            entry=member.astype(np.int32) * FIRST,
             entered=member.copy(),
             left=np.zeros_like(member),
         )
 
-    def because(self, facts: Facts, lead: int, segment: int) -> list[list[str | int]]:
-        """The facts a segment's entry condition looks at, as this lead has them: [fact, known or unknown, value]."""
-        enter = self.activations[segment].enter
-        found: list[list[str | int]] = []
-        for name in facts_used(enter) if enter is not None else ():
-            column = facts.columns.get(name)
-            code = self._unknown[name] if column is None else int(column.reshape(-1)[lead])
-            value = self.domain.value(name, code)
-            found.append([name, "unknown"] if value is None else [name, "known", value])
-        return found
+    def because(self, facts: Facts, lead: int, segment: int, on: date | None = None) -> list[list[str | int]]:
+        """The facts a segment's entry condition looks at, as this lead has them: [fact, known or unknown, value].
 
-    def _may_return(self, prior: Prior, now: int) -> Bools:
-        """Who the re-entry policy lets in: those who never left, and those it lets come back."""
-        former = prior.former(now)
-        away = now - np.where(former, prior.left_at, now)
-        lets = np.ones(former.shape, dtype=np.bool_)
-        for s, definition in enumerate(self.definitions):
-            if definition.reentry == "never":
-                lets[:, s] = ~former[:, s]
-            elif definition.reentry == "after_dwell":
-                lets[:, s] = ~former[:, s] | (away[:, s] >= self._dwell[s])
-        return lets
+        Where a step of the fallback lets the lead in and the condition itself does not, [fallback, known, what the step
+        says] comes last. `on` is the day of dated parameters; conditions without any hold for every day.
+        """
+        activation = self.activations[segment]
+        codes: dict[str, int] = {}
+        for name in facts_used(activation.enter) if activation.enter is not None else ():
+            column = facts.columns.get(name)
+            flat = None if column is None else column.reshape(-1)
+            codes[name] = self._unknown[name] if flat is None else int(flat[lead if len(flat) > 1 else 0])
+        found = [told(name, self.domain.value(name, code)) for name, code in codes.items()]
+        step = self.fallback_of(segment, codes, on)
+        return found if step is None else [*found, [FALLBACK, "known", step]]
+
+    def fallback_of(self, segment: int, codes: Mapping[str, int], on: date | None = None) -> str | None:
+        """What the step of the fallback says that lets these codes in where the condition itself does not, else None.
+
+        None too where conditions have dated parameters and no day is given.
+        """
+        activation = self.activations[segment]
+        if not activation.steps or activation.direct is None or (on is None and self.dated):
+            return None
+        key = (segment, on if self.dated else None)
+        found = self._steps.get(key)
+        if found is None:
+            ways = (activation.direct, *(step for _, step in activation.steps))
+            found = self._steps[key] = tuple(as_closure(way, self.domain, on or date.min) for way in ways)
+        direct, *steps = found
+        if direct(codes) == TRUE:
+            return None
+        says = (activation.definition.fallback[place].says for place, _ in activation.steps)
+        return next((text for text, step in zip(says, steps, strict=True) if step(codes) == TRUE), None)
 
     def _lead_codes(self, facts: Facts) -> list[tuple[int, ...]]:
         one = facts.one
         if one is not None and one.keys() >= self._unknown.keys():
             return [tuple([one[name] for name in self._facts])]
         columns = [(name, facts.columns.get(name)) for name in self._facts]
-        lists = [[self._unknown[name]] * facts.n if c is None else c.ravel().tolist() for name, c in columns]
+        # A fact that nothing tells yet, such as the band, has one code for everybody.
+        lists = [
+            [self._unknown[name]] * facts.n if c is None else c.ravel().tolist() * (facts.n if c.size == 1 else 1)
+            for name, c in columns
+        ]
         return list(zip(*lists, strict=True)) if lists else [()] * facts.n
 
     def scalar_form(self, name: str, conditions: Sequence[Condition | None], on: date) -> _ScalarForm:
@@ -250,19 +240,23 @@ class SegmentMap:
     def _lead_columns(self, facts: Facts) -> dict[str, NDArray[Any]]:
         return {name: facts.columns[name].reshape(-1) for name in self._facts if name in facts.columns}
 
-    def _for(self, on: date) -> _Compiled:
-        found = self._compiled.get(on)
+    def _for(self, on: date, after_readiness: bool) -> _Compiled:
+        found = self._compiled.get((on, after_readiness))
         if found is None:
-            source = next(iter(self._compiled.values())) if self._compiled and not self._dated else None
-            found = _Compiled.of(self, on, source)
+            kept = [c for (_, after), c in self._compiled.items() if after == after_readiness and not self.dated]
+            found = _Compiled.of(self, on, after_readiness, kept[0] if kept else None)
             if len(self._compiled) > 64:
                 self._compiled.clear()
-            self._compiled[on] = found
+            self._compiled[on, after_readiness] = found
         return found
 
 
+def told(name: str, value: str | int | None) -> list[str | int]:
+    """A fact as answers give it: [fact, known, value], or [fact, unknown]."""
+    return [name, "unknown"] if value is None else [name, "known", value]
+
+
 _ScalarForm = Callable[..., tuple[bool, ...]]
-_ColumnForm = Callable[[Mapping[str, NDArray[Any]]], tuple[Bools, Bools]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,34 +266,32 @@ class _Compiled:
     The scalar forms take the codes of all facts of the map and answer for every segment.
     """
 
-    active: Bools
-    primaries: NDArray[np.intp]
+    terms: Terms
     primary_order: tuple[int, ...]
     enters: _ScalarForm
     leaves: _ScalarForm
-    columns: tuple[tuple[int, _ColumnForm, _ColumnForm | None], ...]
+    entry: ConditionProgram
+    entry_and_exit: ConditionProgram
     segments: int
 
     @classmethod
-    def of(cls, map_: SegmentMap, on: date, same: _Compiled | None) -> _Compiled:
+    def of(cls, map_: SegmentMap, on: date, after_readiness: bool, same: _Compiled | None) -> _Compiled:
         active = map_.active(on)
-        columns: list[tuple[int, _ColumnForm, _ColumnForm | None]] = []
-        if same is not None and np.array_equal(same.active, active):
+        if same is not None and np.array_equal(same.terms.active, active):
             return same
-        for s, activation in enumerate(map_.activations):
-            if not active[s] or activation.enter is None:
-                continue
-            enter, leave, domain = activation.enter, activation.exit, map_.domain
-            columns.append((s, as_columns(enter, domain, on), as_columns(leave, domain, on) if leave else None))
-        counted = [a if active[s] and a.enter is not None else None for s, a in enumerate(map_.activations)]
-        primaries = [s for s, a in enumerate(counted) if a is not None and not a.overlay] or [map_.residual]
+        judged = map_.overlays if after_readiness else ~map_.overlays
+        terms = Terms.of(map_.definitions, active, judged, map_.overlays)
+        held = active & judged
+        counted = [a if held[s] and a.enter is not None else None for s, a in enumerate(map_.activations)]
+        enter = [a.enter if a else None for a in counted]
+        leave = [a.exit if a else None for a in counted]
         return cls(
-            active,
-            np.array(primaries),
-            tuple(primaries),
-            map_.scalar_form("enters", [a.enter if a else None for a in counted], on),
-            map_.scalar_form("leaves", [a.exit if a else None for a in counted], on),
-            tuple(columns),
+            terms,
+            tuple(terms.primaries.tolist()),
+            map_.scalar_form("enters", enter, on),
+            map_.scalar_form("leaves", leave, on),
+            ConditionProgram.of(enter, map_.domain, on),
+            ConditionProgram.of([*enter, *leave], map_.domain, on),
             len(active),
         )
 
@@ -313,24 +305,22 @@ class _Compiled:
 
     def by_columns(self, columns: Mapping[str, NDArray[Any]], n: int, with_exit: bool) -> tuple[Bools, Bools]:
         """(surely enters, surely leaves) for all leads at once."""
-        enter = np.zeros((n, self.segments), dtype=np.bool_)
-        leave = np.zeros_like(enter)
-        for s, enters, leaves in self.columns:
-            enter[:, s] = enters(columns)[0].reshape(-1)
-            if with_exit and leaves is not None:
-                leave[:, s] = leaves(columns)[0].reshape(-1)
-        return enter, leave
+        if not with_exit:
+            enter = self.entry(columns, n)
+            return enter, np.zeros_like(enter)
+        both = self.entry_and_exit(columns, n)
+        return both[:, : self.segments], both[:, self.segments :]
 
 
 def _activation(definition: SegmentDefinition, domain: Domain) -> Activation:
     parsed = {key: parse(text, domain.facts, domain.parameters) for key, text in definition.conditions().items()}
     direct = parsed.get("enter")
-    ways = [] if direct is None else [direct]
+    steps: list[tuple[int, Condition]] = []
     for place, step in enumerate(definition.fallback):
         use = parsed.get(f"fallback.{place}.use")
         if use is not None:
-            ways.append(And((*(IsUnknown(fact) for fact in step.missing), use)))
-    enter = Or(tuple(ways)) if len(ways) > 1 else direct
+            steps.append((place, And((*(IsUnknown(fact) for fact in step.missing), use))))
+    enter = Or((direct, *(way for _, way in steps))) if direct is not None and steps else direct
     leave = parsed.get("exit")
     used = (fact for condition in (enter, leave) if condition is not None for fact in facts_used(condition))
-    return Activation(definition, direct, enter, leave, tuple(dict.fromkeys(used)))
+    return Activation(definition, direct, tuple(steps), enter, leave, tuple(dict.fromkeys(used)))

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from features.evaluate import reading
 from features.tables import UNKNOWN_INSTANT
 from features.use.withheld import Withheld
+from models.statuses import NONE
 from policy.rulings import EFFECT_ORDER, ERROR_BIT
+from serving.account_columns import account_segments
 from serving.actions import NO_ACTION
 from serving.decide import Decisions
 from serving.kernels import QUEUE_KEYS
@@ -46,6 +48,8 @@ def decision_table(decisions: Decisions) -> pa.Table:
         ),
         "primary_segment": segments.take(pa.array(np.where(hidden, -1, members.primary), mask=hidden)),
         "segments": _segments(decisions, segments),
+        "account_segments": account_segments(decisions),
+        "segment_statuses": _segment_statuses(decisions),
     }
     for c, channel in enumerate(decisions.book.channels):
         columns |= {f"{channel}_{name}": column for name, column in _channel(decisions, c).items()}
@@ -195,6 +199,18 @@ def _drivers(decisions: Decisions) -> pa.Array:
 def _segments(decisions: Decisions, names: pa.Array) -> pa.Array:
     member = decisions.members.member & ~decisions.rulings.no_score[:, None]
     return pa.ListArray.from_arrays(_offsets(member.sum(axis=1)), names.take(pa.array(np.nonzero(member)[1])))
+
+
+def _segment_statuses(decisions: Decisions) -> pa.Array:
+    """The status of each membership, in the order of `segments`."""
+    decider = decisions.decider
+    rules, member = decider.statuses, decisions.members.member & ~decisions.rulings.no_score[:, None]
+    words = pa.array([*(status.membership for status in rules.statuses), rules.membership(NONE)])
+    lead, segment = np.nonzero(member)
+    place = decisions.deciding[lead, np.array(decider.purposes)[segment]]
+    return pa.ListArray.from_arrays(
+        _offsets(member.sum(axis=1)), words.take(pa.array(np.where(place == NONE, len(rules.statuses), place)))
+    )
 
 
 def _channel(decisions: Decisions, c: int) -> dict[str, Any]:

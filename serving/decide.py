@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.approvals import retired_ids
 from configs.content import Asset
 from configs.errors import BundleRefused
 from configs.settings import Settings
@@ -24,13 +25,16 @@ from features.evaluate import Domain
 from features.facts import FactBuilder, Facts, facts_of, with_memberships
 from features.inventory import Inventory
 from features.pipeline import Features, FeatureSpec, features_of, signals_of
+from features.readiness import with_readiness
 from features.standing import CASES, CHANNEL_STOPS, cases
 from features.tables import YES, Known, Tables
 from features.view import view_at
 from models.bundle import read_bundle
+from models.membership import Memberships
 from models.scorecard import Points, Scorecard
 from models.scores import SEGMENT_FEATURE, Readiness, Scores
-from models.segment_map import Memberships, SegmentMap
+from models.segment_map import SegmentMap
+from models.statuses import Deciding, StatusRules, purposes_of
 from policy.book import Book
 from policy.gates import gate_columns
 from policy.rulings import Rulings, rule
@@ -75,6 +79,8 @@ class ChannelRulings:
 class Decisions:
     """Decisions about `n` leads, column by column, with everything that was decided from.
 
+    `deciding` has for each lead and purpose the status that decides (`models/statuses.py`). `told` are the facts with
+    the band and readiness besides, which overlays look at and no rule does; the same object where there are none.
     `permits_end` is the instant until which a permit of each lead and channel holds; `suspect_share` is the part of
     each lead's engagement that rests on events likelier made by a machine than by a person.
     """
@@ -92,6 +98,8 @@ class Decisions:
     rulings: ChannelRulings
     chosen: Chosen
     ruled: Rulings | None
+    deciding: Deciding
+    told: Facts
     permits_end: NDArray[np.int64]
     suspect_share: NDArray[np.float64]
 
@@ -125,12 +133,14 @@ class Decider:
         for refused in gate_columns(found.spec.features, settings.data_use).dropped:
             raise BundleRefused(f"features.json: {refused.name} may never be used ({refused.rule} {refused.reason})")
         domain = Domain.of(settings)
+        trained = SegmentMap.from_json(found.segment_map, domain)
         decider = cls.of(
             settings,
             bundle_id=found.bundle_id,
             readiness=found.readiness,
             spec=found.spec,
-            segment_map=SegmentMap.from_json(found.segment_map, domain),
+            # INVARIANT: a segment that was retired after a bundle was trained holds nobody; nobody has to train first.
+            segment_map=trained.without(retired_ids(trained.definitions, settings.approvals)),
             scorecard=Scorecard.from_json(found.scorecard, domain),
         )
         decider.book(on)
@@ -177,6 +187,16 @@ class Decider:
     def group_codes(self) -> NDArray[np.int64]:
         """Place in GROUPS of each column of the readiness model."""
         return np.array([GROUPS.index(group) for group in self.readiness.groups])
+
+    @cached_property
+    def statuses(self) -> StatusRules:
+        """The declared statuses, compiled."""
+        return StatusRules.of(self.settings, self.segment_map.domain)
+
+    @cached_property
+    def purposes(self) -> tuple[int, ...]:
+        """The place of each segment's purpose in PURPOSES."""
+        return purposes_of(self.segment_map.definitions)
 
     @cached_property
     def lead_stops(self) -> NDArray[np.bool_]:
@@ -266,9 +286,15 @@ class Decider:
         members = self.segment_map.members(facts, prior, as_of=as_of)
         facts = with_memberships(facts, self.inventory, members.member, members.segment_ids)
         scores = self.readiness.predict(features.matrix, members.primary)
-        book = self.book(as_of.astimezone(UTC).date())
+        on = as_of.astimezone(UTC).date()
+        book, deciding = self.book(on), self.statuses.deciding(facts, on)
         open_cases = _open_cases(known, facts, self.builder)
         rulings, chosen, ruled = self._ruled(book, facts, open_cases, members.primary, scores.band, replay)
+        told = facts
+        if self.segment_map.has_overlays:
+            # INVARIANT: rules have spoken before the band is told, so that no score can imply a permission.
+            told = with_readiness(facts, scores.band, scores.probability, hidden=rulings.no_score)
+            members = self.segment_map.overlaid(members, told, prior, as_of=as_of)
         return Decisions(
             decider=self,
             book=book,
@@ -283,6 +309,8 @@ class Decider:
             rulings=rulings,
             chosen=chosen,
             ruled=ruled,
+            deciding=deciding,
+            told=told,
             permits_end=permits_end(
                 known,
                 len(book.channels),

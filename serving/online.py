@@ -17,7 +17,7 @@ from configs.errors import InputInvalid
 from configs.vocabulary import Vocabularies
 from features.encode import encode_records
 from features.intake.titles import Titles
-from features.records import Account, Case, Colleague, Consent, Event, Lead, Link, Suppression, Touch
+from features.records import Account, Case, Colleague, Consent, Event, Lead, Link, PriorMembership, Suppression, Touch
 from features.tables import Tables
 from policy.audit import pseudonym
 from serving.api import SECTIONS, LeadRequest, Rejection, ScoreRequest, safe_name
@@ -103,6 +103,7 @@ class OnlineAnswerer:
                 Suppression(lead_id="warm-up", since_at=later, recorded_at=before, reason="profiling_objection")
             ],
             cases=[Case(case_id="c", lead_id="warm-up", opened_at=before)],
+            memberships=[PriorMembership(lead_id="warm-up", segment_id="warm-up", version=1, entered_at=before)],
             colleagues=[Colleague(lead_id="other", event_count_90d=1)],
             suppressions_complete_as_of=before,
             links=[Link(lead_id="warm-up", other_lead_id="twin", linked_at=before, kind="same")],

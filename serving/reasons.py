@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, NamedTuple, TypeVar
 
 from numpy.typing import NDArray
@@ -54,16 +55,16 @@ class Reasons:
         found = self._said.get(key)
         return found if found is not None else _kept(self._said, key, _said(ruled, place, replay))
 
-    def entry(self, segments: SegmentMap, facts: Facts, lead: int, segment: int) -> list[list[str | int]]:
+    def entry(self, segments: SegmentMap, facts: Facts, lead: int, segment: int, on: date) -> list[list[str | int]]:
         """The facts that a segment's entry condition looks at, as `SegmentMap.because` words them."""
         place = (segments.hash, segment)
         names = self._facts.get(place)
         if names is None:
             enter = segments.activations[segment].enter
             names = _kept(self._facts, place, tuple(facts_used(enter)) if enter is not None else ())
-        key = (*place, *_codes(facts.columns, names, (lead, 0, 0)))
+        key = (*place, on if segments.dated else None, *_codes(facts.columns, names, (lead, 0, 0)))
         found = self._entries.get(key)
-        return found if found is not None else _kept(self._entries, key, segments.because(facts, lead, segment))
+        return found if found is not None else _kept(self._entries, key, segments.because(facts, lead, segment, on))
 
     def permits(self, book: Book, mask: int) -> list[str]:
         """Ids of the permits of a mask."""

@@ -147,17 +147,26 @@ def _ruled(decisions: Decisions, row: int) -> tuple[Rulings, int]:
 
 def _segments(decisions: Decisions, row: int) -> list[dict[str, Any]]:
     members, decider = decisions.members, decisions.decider
-    primary = int(members.primary[row])
-    return [
-        {
+    primary, rules, on = int(members.primary[row]), decider.statuses, decisions.as_of.astimezone(UTC).date()
+    deciding, purposes, overlays = decisions.deciding[row].tolist(), decider.purposes, decider.segment_map.overlays
+    found = []
+    for segment in members.segments_of(row):
+        by = deciding[purposes[segment]]
+        one = {
             "id": members.segment_ids[segment],
             "version": members.versions[segment],
             "primary": segment == primary,
-            "entered_at": instant_of(int(members.entered_at[row, segment])),
-            "because": decider.reasons.entry(decider.segment_map, decisions.facts, row, segment),
+            "entered_at": instant_of(members.entered_at.item(row, segment)),
+            "entry": members.entry.item(row, segment),
+            "status": rules.membership(by),
+            "because": decider.reasons.entry(decider.segment_map, decisions.told, row, segment, on),
         }
-        for segment in members.segments_of(row)
-    ]
+        if by >= 0:
+            one["status_reason"] = rules.statuses[by].id
+        if overlays[segment]:
+            one["overlay"] = True
+        found.append(one)
+    return found
 
 
 def _readiness(decisions: Decisions, row: int, band: str) -> dict[str, Any]:

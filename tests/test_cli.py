@@ -81,7 +81,7 @@ def test_the_first_page_of_help_names_where_to_start() -> None:
         (("rescore", "--bundle", "nowhere", "--data", "nowhere", "--out", "out"), "nowhere: expected a bundle folder"),
         (("promote", "--by", "me", "--bundle", "nowhere"), "nowhere: expected a bundle folder"),
         (("rollback", "--by", "me"), "no champion to roll back from; run `leadwell promote"),
-        (("segments", "show", "nobody"), "no segment 'nobody'; expected one of"),
+        (("segments", "show", "nobody"), "no segment 'nobody'; leadwell segments show lists them"),
         (("rules", "check", "--configs", "nowhere"), "nowhere: expected a folder of configuration files"),
         (("serve",), "expected LEADWELL_API_KEY in the environment"),
         (("serve", "--no-key", "--host", "0.0.0.0"), "expected --host 127.0.0.1 with --no-key"),

@@ -15,6 +15,8 @@ from cli.app import app
 from cli.reference import COMMAND, commands, page, shipped_id, shown_settings
 from cli.reference_features import COMMAND as FEATURES_COMMAND
 from cli.reference_features import page as features_page
+from cli.reference_segments import COMMAND as SEGMENTS_COMMAND
+from cli.reference_segments import page as segments_page
 from cli.reference_words import (
     ABSTAIN_SAYS,
     ENVIRONMENT,
@@ -55,6 +57,13 @@ def test_reference_page_is_what_the_code_makes_now() -> None:
 def test_features_page_is_what_the_catalog_makes_now() -> None:
     written = (DOCS / "features.md").read_text(encoding="utf-8")
     assert written == features_page(), f"docs/features.md is old: run `make docs` (`{FEATURES_COMMAND}`) and commit it"
+
+
+def test_segment_matrix_page_is_what_the_definitions_make_now() -> None:
+    written = (DOCS / "segment_matrix.md").read_text(encoding="utf-8")
+    assert written == segments_page(), (
+        f"docs/segment_matrix.md is old: run `make docs` (`{SEGMENTS_COMMAND}`) and commit it"
+    )
 
 
 def test_every_default_card_is_shipped_or_listed_as_not_shipped() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from configs.dictionary import AFTER_READINESS
 from configs.settings import load_settings
 from features.encode import encode_records
 from features.facts import FactBuilder, facts_of, with_memberships
@@ -59,7 +60,7 @@ def consent(status, days=1.0, **fields):
 
 
 def test_every_declared_fact_is_built():
-    assert sorted(BUILDER.unbuilt) == []
+    assert sorted(BUILDER.unbuilt) == sorted(AFTER_READINESS)  # told once readiness is known
     facts = built()
     assert set(SETTINGS.facts) <= set(facts.columns)
     shape = (1, len(INVENTORY.ids), len(CHANNELS))
@@ -175,6 +176,15 @@ def test_stops_of_a_lead_by_reason():
         assert value(facts, fact) == "yes"
         assert value(facts, "opt_out", "email") == "no"
         assert value(built(suppressions=[], cases=[]), fact) == "no"
+
+
+def test_an_opt_out_from_email_and_a_territory_are_told_of_the_lead():
+    facts = built(Lead(lead_id="L1", territory="north"), suppressions=[stop(channel="email")])
+    assert (value(facts, "email_opt_out"), value(facts, "territory_assigned")) == ("yes", "yes")
+    assert facts.one is not None
+    assert (facts.one["email_opt_out"], facts.one["territory_assigned"]) == (2, 2)
+    facts = built(suppressions=[stop(channel="sms")])
+    assert (value(facts, "email_opt_out"), value(facts, "territory_assigned")) == ("no", None)
 
 
 def test_only_promotional_touches_count_and_an_unreadable_intent_is_promotional():

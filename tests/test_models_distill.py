@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from configs.cards import FactDeclaration
 from configs.conditions import facts_used, leaves, parse
 from features.evaluate import Domain
+from models.conjunctions import conjunctions
 from models.distill import Distilled, distill, evaluate, measure, slug
 
 ON = date(2026, 6, 30)
@@ -109,6 +110,36 @@ def test_whatever_the_cluster_a_condition_parses_and_stays_short(seed: int) -> N
     assert set(facts_used(condition)) == set(found.facts)
     assert found.enter.count(" OR ") <= 2
     assert len(list(leaves(condition))) <= 3 * 4 * 2
+
+
+def test_noise_is_in_no_condition() -> None:
+    world = a_world(3000)
+    random = np.random.default_rng(4)
+    member = evaluate("specialty = 'oncology'", world, DOMAIN, ON) & (random.random(3000) < 0.8)  # hard to say exactly
+    for seed in range(8):
+        noise = a_world(3000, seed + 50)
+        found = distill(member, {**noise, "specialty": world["specialty"]}, DOMAIN, ON, seed=seed)
+        assert found is not None
+        assert found.facts == ("specialty",)
+
+
+def test_a_rule_never_asks_for_an_unknown_value() -> None:
+    # Members are those whose setting nobody knows, and who are in pharmacy: only the latter can be asked for.
+    world = a_world(600)
+    member = (world["specialty"] == 3) & ((world["care_setting"] == 0) | (world["clicks"] >= 1))
+    rules = conjunctions(member, world, DOMAIN.is_number, terms=3, rules=2)
+    assert rules
+    assert all(0 not in codes for rule in rules for codes in rule.codes.values())
+    assert all(low >= 0 for rule in rules for low in rule.low.values())
+
+
+def test_rules_are_grown_for_what_earlier_rules_left() -> None:
+    world = a_world(900)
+    member = (world["specialty"] == 1) | ((world["care_setting"] == 2) & (world["clicks"] >= 3))
+    rules = conjunctions(member, world, DOMAIN.is_number, terms=2, rules=2)
+    assert rules[0].codes == {"specialty": frozenset({1})}
+    second = [rule for rule in rules if rule.names == {"care_setting", "clicks"}]
+    assert [(rule.codes, rule.low) for rule in second] == [({"care_setting": frozenset({2})}, {"clicks": 3})]
 
 
 def test_a_slug_is_made_of_the_values() -> None:

@@ -217,7 +217,10 @@ def test_a_condition_on_the_band_makes_an_overlay_that_is_never_primary() -> Non
         update={"enter": "specialty = 'cardiology' AND band = 'hot'", "exit": "band = 'cold'"}
     )
     segment_map = SegmentMap([overlay, definitions["unsegmented"]], Domain(facts, domain.parameters))
-    found = segment_map.members(facts_for([{"specialty": "cardiology", "band": "hot"}], segment_map), as_of=AS_OF)
+    told = facts_for([{"specialty": "cardiology", "band": "hot"}], segment_map)
+    before = segment_map.members(told, as_of=AS_OF)
+    assert before.member[0].tolist() == [False, True]
+    found = segment_map.overlaid(before, told, as_of=AS_OF)
     assert found.member[0].tolist() == [True, True]
     assert segment_map.segment_ids[found.primary[0]] == "unsegmented"
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -13,25 +13,38 @@ import pytest
 from configs.definitions import SegmentDefinition
 from configs.errors import InputInvalid
 from configs.settings import Settings, load_settings
+from features.evaluate import Domain
 from features.intake.sources import find_files, read_tables
 from features.tables import Tables
-from models.segment_lint import FILL_IN
+from models.clustering import cluster
+from models.segment_lint import FILL_IN, lint
+from models.segment_map import SegmentMap
+from training import propose as journey
 from training.propose import ProposalReport, propose, wilson
 from training.sample import make_sample
 
-SIZES = (5, 9)
+SIZES = (9,)
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _quick_clustering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One method and few resamples: how groups are found has tests of its own."""
+    monkeypatch.setattr(journey, "cluster", partial(cluster, methods=("kmeans",), resamples=3))
 
 
 @cache
 def shipped() -> Settings:
-    return load_settings()
+    """The shipped settings with a map that lacks some of the groups that the made world has."""
+    shipped = load_settings()
+    kept = ("cardio_hospital_team", "cardio_outpatient", "onc_community_center")
+    return shipped.model_copy(update={"segments": tuple(d for d in shipped.segments if d.residual or d.id in kept)})
 
 
 @cache
 def a_world() -> Tables:
     folder = Path(mkdtemp())
-    make_sample(2000, 11, folder)
+    make_sample(1500, 11, folder)
     return read_tables(find_files(folder), shipped(), assets=shipped().assets).tables
 
 
@@ -56,7 +69,8 @@ def test_a_draft_that_a_person_approved_is_not_proposed_again(tmp_path: Path) ->
 
     report, out, _ = a_report()
     draft = SegmentDefinition.model_validate(yaml.safe_load(next(iter(sorted(out.glob("draft_*.yaml")))).read_text()))
-    approved = draft.model_copy(update={"status": "approved", "approval": shipped().segments[0].approval})
+    signed = next(d.approval for d in shipped().segments if d.approval is not None)
+    approved = draft.model_copy(update={"status": "approved", "approval": signed})
     settings = shipped().model_copy(update={"segments": (*shipped().segments, approved)})
     again = propose(a_world(), settings, AS_OF, tmp_path, sizes=SIZES)
     assert draft.id in {proposal.segment_id for proposal in report.proposed}
@@ -75,6 +89,54 @@ def test_a_draft_loads_is_not_approved_and_says_what_a_person_must_write() -> No
         assert not definition.is_active(AS_OF.date())
         assert definition.hypothesis.startswith(FILL_IN)
         assert path.read_text().startswith("# A draft that clustering proposed.")
+        assert "suggested, not decided" in definition.title
+
+
+def test_a_draft_names_its_audiences_and_neither_status_nor_approval() -> None:
+    import yaml  # noqa: TID251 - read as a person's editor would
+
+    report, out, _ = a_report()
+    domain = Domain.of(shipped())
+    assert report.proposed
+    for proposal in report.proposed:
+        assert proposal.distilled is not None
+        assert proposal.distilled.enter.startswith("audience ")
+        content = yaml.safe_load((out / f"{proposal.name}.yaml").read_text())
+        assert content.keys().isdisjoint({"status", "approval", "replaced_by"})
+        definition = SegmentDefinition.model_validate(content)
+        alone = SegmentMap([definition, *(d for d in shipped().segments if d.residual)], domain)
+        assert {f.code for f in lint(alone, on=AS_OF.date()) if f.level == "error"} <= {"UNFILLED"}
+        assert "UNFILLED" in {f.code for f in lint(alone, on=AS_OF.date())}
+
+
+def test_every_proposal_says_what_tells_it_whom_it_reaches_and_what_it_overlaps() -> None:
+    report, out, _ = a_report()
+    page = (out / "report.html").read_text()
+    assert report.proposed
+    for proposal in report.proposed:
+        assert proposal.traits
+        assert [abs(t.effect) for t in proposal.traits] == sorted(
+            (abs(t.effect) for t in proposal.traits), reverse=True
+        )
+        assert proposal.reach is not None
+        assert proposal.reach.members == proposal.members
+        for purpose, anyhow in proposal.reach.anyhow.items():
+            channels = proposal.reach.by_channel[purpose]
+            assert max(channels.values()) <= anyhow <= min(sum(channels.values()), proposal.members)
+        assert proposal.suggestion is not None
+        assert proposal.name in page
+    assert all(proposal.why for proposal in report.proposals if proposal.rejected)
+
+
+def test_what_is_the_same_as_an_approved_segment_bears_its_id_and_is_not_proposed() -> None:
+    report, _, _ = a_report()
+    same = report.lineage["approved"].of("same")
+    assert same
+    found = {proposal.name: proposal for proposal in report.proposals}
+    assert len(found) == len(report.proposals)
+    for row in same:
+        assert found[str(row.before)].identity == row.before
+        assert found[str(row.before)].rejected is not None
 
 
 def test_patients_are_left_out_and_counted() -> None:
@@ -83,10 +145,13 @@ def test_patients_are_left_out_and_counted() -> None:
     assert report.leads + sum(report.left_out.values()) == len(a_world().lead_ids)
 
 
-def test_the_report_is_one_offline_page_with_three_pictures() -> None:
-    _, out, _ = a_report()
+def test_the_report_is_one_offline_page_with_its_pictures() -> None:
+    report, out, _ = a_report()
     page = (out / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 3
+    pictures = {path.stem for path in out.glob("*.png")}
+    assert {"sizes", "stability", "map", "lineage_approved"} <= pictures
+    assert {f"profile_{proposal.name}" for proposal in report.proposed} <= pictures
+    assert page.count("data:image/png;base64,") == len(pictures)
     assert "http://" not in page
     assert "https://" not in page
     content = json.loads((out / "report.json").read_text())

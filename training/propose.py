@@ -6,98 +6,66 @@ is measured one horizon earlier, on what was known then and what came after, so 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.conditions import parse
-from configs.definitions import FallbackStep, SegmentDefinition, SizeGuardrail
+from configs.content import Approval
+from configs.definitions import SegmentDefinition
 from configs.errors import InputInvalid
+from configs.mapping import SourceMapping
 from configs.settings import Settings
-from features.evaluate import Domain, as_english
-from features.facts import FactBuilder, Facts, facts_of
-from features.inventory import Inventory
-from features.pipeline import Features, features_of, fit_spec
-from features.tables import YES, Tables, microseconds
-from features.view import view_at
-from models.clustering import SIZES, CandidateSegment, Clustering, MixedColumns, cluster
-from models.distill import Distilled, distill, evaluate, slug
-from models.segment_lint import FILL_IN, MAX_OVERLAP, jaccard, lint
+from features.evaluate import as_english
+from features.intake.quality.findings import QualityReport
+from features.intake.sources import Intake
+from features.tables import Tables
+from models.clustering import SIZES, CandidateSegment, Clustering, cluster
+from models.distill import LEARN_SHARE, Distilled, distill, evaluate, slug
+from models.hygiene import judge
+from models.lineage import Lineage, match
+from models.segment_lint_conditions import dimension_of
 from models.segment_map import SegmentMap
+from training.proposal import Conversion, Proposal, ProposalReport, wilson
+from training.proposal_draft import draft_of, guarded, suggestion_of
 from training.proposal_files import write_proposal
+from training.proposal_flat import flat_material
+from training.proposal_folder import Previous, open_folder
+from training.proposal_material import Material, material_of, overlaps_of
+from training.proposal_reasons import (
+    condition_refusal,
+    covered,
+    lint_refusal,
+    relation_in_words,
+    remap_of,
+    why_of_cluster,
+)
+from training.telling import traits_of
+
+__all__ = ["Conversion", "Proposal", "ProposalReport", "propose", "propose_flat", "wilson"]
 
 Progress = Callable[[str, float], None]
 Bools = NDArray[np.bool_]
 
-# Where someone lives, came from or stands with us is no need of theirs; a condition focus is health data.
-NOT_CLUSTERED = ("country", "source", "referral_source", "lifecycle", "condition_focus", "audience")
-NOT_IN_CONDITIONS = (
-    "jurisdiction",
-    "lead_source",
-    "referral_source",
-    "lifecycle",
-    "condition_focus",
-    "preferred_channel",
-    "account_kind",
-)
-PRIVATE_AUDIENCES = ("patient", "caregiver")
-DRAFT_FINDINGS = ("NOT_APPROVED", "UNFILLED", "NO_ACTIVATION_PLAN", "REVIEW_DUE")
-MIN_FIDELITY = 0.6
-MIN_KNOWN = 0.3
 MIN_LEADS = 100
-WINDOW = "_90d"
-INTEREST = ("engagement_topic_", "engagement_depth_")
-VOLUME = ("engagement_event_count_90d", "engagement_days_since_last_event", "engagement_distinct_channel_count_90d")
+NAME_WORDS = 4
+SHOWN_OVERLAP = 0.05
+# Conditions of a cluster that are tried before it is given up: the second avoids what the first was refused for.
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Conversion:
-    """Leads that met a condition one horizon ago, and how many of them converted since, with a 95 % interval."""
+class _Found:
+    """A cluster with its outcome, who meets its condition (else who is in the cluster), and its draft."""
 
-    leads: int
-    converted: int
-    rate: float
-    low: float
-    high: float
-    base_rate: float
-    lift: float
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """One cluster: what was found, and why it is or is not proposed."""
-
-    candidate: CandidateSegment
-    segment_id: str | None
-    distilled: Distilled | None
-    says: str
-    members: int
-    conversion: Conversion | None
-    overlaps: Mapping[str, float]
-    rejected: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ProposalReport:
-    """Everything the proposal found, every cluster with its outcome, and the files it wrote."""
-
-    as_of: datetime
-    horizon_days: int
-    leads: int
-    left_out: Mapping[str, int]
-    clustering: Clustering
-    proposals: tuple[Proposal, ...]
-    files: tuple[Path, ...]
-
-    @property
-    def proposed(self) -> tuple[Proposal, ...]:
-        """The clusters that became a draft."""
-        return tuple(proposal for proposal in self.proposals if proposal.rejected is None)
+    proposal: Proposal
+    mask: Bools
+    definition: SegmentDefinition | None = None
 
 
 def propose(
@@ -106,6 +74,7 @@ def propose(
     as_of: datetime,
     out: Path,
     *,
+    quality: QualityReport | None = None,
     progress: Progress | None = None,
     sizes: Sequence[int] = SIZES,
     seed: int = 7,
@@ -116,261 +85,283 @@ def propose(
         tables: every table; outcomes are only used after the earlier snapshot.
         settings: the configuration, with the segment map that proposals are compared with.
         as_of: what may be known.
-        out: the folder to write to.
+        out: the folder to write to; a run before in it is compared with, and drafts edited since are left alone.
+        quality: a check of the same data; with it fields whose values no vocabulary knows are left out too.
         progress: told what is being done and the share of the whole that is done.
         sizes: numbers of clusters to try.
         seed: of everything that is drawn.
+
+    Raises:
+        InputInvalid: fewer than 100 leads may be clustered, or the folder cannot be written to.
     """
     tell = progress or _silent
     tell("read what was known", 0.0)
-    horizon = timedelta(days=settings.training.horizon_days)
-    domain, builder = Domain.of(settings), FactBuilder.of(settings)
-    inventory = Inventory.of((), settings.vocabularies)
-    known = view_at(tables, as_of, builder.view)
-    facts = facts_of(known, builder, inventory)
-    features = features_of(known, fit_spec(settings, tables))
-    kept, left_out = _eligible(known.present, facts, domain)
+    previous = open_folder(out)
+    material = material_of(tables, settings, as_of, quality)
+    return _journey(material, settings, out, previous, tell, sizes, seed, quality)
+
+
+def propose_flat(
+    intake: Intake,
+    settings: Settings,
+    mapping: SourceMapping,
+    out: Path,
+    *,
+    progress: Progress | None = None,
+    sizes: Sequence[int] = SIZES,
+    seed: int = 7,
+) -> ProposalReport:
+    """The same from a flat export: its attributes are the facts, and no draft of it fits the segment map as it is."""
+    tell = progress or _silent
+    tell("read what was known", 0.0)
+    previous = open_folder(out)
+    return _journey(flat_material(intake, settings, mapping), settings, out, previous, tell, sizes, seed, None)
+
+
+def _journey(
+    material: Material,
+    settings: Settings,
+    out: Path,
+    previous: Previous,
+    tell: Progress,
+    sizes: Sequence[int],
+    seed: int,
+    quality: QualityReport | None,
+) -> ProposalReport:
+    kept = material.kept
     if kept.sum() < MIN_LEADS:
-        found_leads = f"expected at least {MIN_LEADS} leads known by {as_of.date().isoformat()} that may be clustered"
-        raise InputInvalid("leads", f"{found_leads}, found {int(kept.sum())}")
-    before = view_at(tables, as_of - horizon, builder.view)
-    facts_before = facts_of(before, builder, inventory)
-    kept_before = _eligible(before.present, facts_before, domain)[0]
-    converted = _converted(tables, settings, as_of - horizon, as_of)
-
+        wanted = (
+            f"expected at least {MIN_LEADS} leads known by {material.as_of.date().isoformat()} that may be clustered"
+        )
+        raise InputInvalid("leads", f"{wanted}, found {int(kept.sum())}")
     found = cluster(
-        _clustered(features, kept), sizes=sizes, seed=seed, progress=lambda step, share: tell(step, 0.15 + 0.6 * share)
+        material.clustered, sizes=sizes, seed=seed, progress=lambda step, share: tell(step, 0.15 + 0.6 * share)
     )
-    tell("compare with the segment map", 0.75)
-    segment_map = SegmentMap.load(settings, domain)
-    member = segment_map.members(facts, as_of=as_of).member
-    columns = _conditioned(facts, domain, settings)
-    on = as_of.astimezone(UTC).date()
-    proposals: list[Proposal] = []
+    clusters: list[_Found] = []
     for c, candidate in enumerate(found.candidates):
-        tell(f"write {candidate.candidate_id} as a condition", 0.75 + 0.2 * c / len(found.candidates))
-        if candidate.rejected is not None:
-            proposals.append(Proposal(candidate, None, None, "", candidate.size, None, {}, candidate.rejected))
-            continue
-        own = {name: values[kept] for name, values in columns.items()}
-        distilled = distill(found.labels == c, own, domain, on, seed=seed)
-        if distilled is None:
-            reason = "no short condition tells its members from the rest"
-            proposals.append(Proposal(candidate, None, None, "", candidate.size, None, {}, reason))
-            continue
-        inside = evaluate(distilled.enter, columns, domain, on) & kept
-        earlier = evaluate(distilled.enter, _conditioned(facts_before, domain, settings), domain, on) & kept_before
-        overlaps = {i: jaccard(inside, member[:, s] & kept) for s, i in enumerate(segment_map.segment_ids)}
-        says = as_english(parse(distilled.enter, domain.facts, domain.parameters), domain, on)
-        proposal = Proposal(
-            candidate,
-            f"draft_{c + 1}_{slug(distilled.enter)}",
-            distilled,
-            says,
-            int(inside.sum()),
-            _conversion(earlier, converted, kept_before),
-            {i: share for i, share in overlaps.items() if share >= 0.05},
-            None,
-        )
-        definition = draft_of(proposal, facts, inside, domain, as_of)
-        refusal = _refused(proposal, overlaps, definition, segment_map, settings)
-        proposals.append(replace(proposal, rejected=refusal))
+        tell(f"write {candidate.candidate_id} as a condition", 0.75 + 0.15 * c / len(found.candidates))
+        clusters.append(_described(c, candidate, found, material, settings, seed))
+    tell("compare with the segment map and the run before", 0.9)
+    lineage = _lineage(clusters, material, previous)
+    clusters = _recognised(clusters, lineage.get("approved"))
+    clusters = _named(clusters, lineage.get("previous"), material)
+    clusters = _hygienic(clusters, material, settings, quality)
+    clusters = _remapped(clusters, material, found)
+    lineage = _lineage(clusters, material, previous)
     tell("write drafts and report", 0.95)
-    drafts = {
-        proposal.segment_id or "": draft_of(
-            proposal, facts, evaluate(proposal.distilled.enter, columns, domain, on) & kept, domain, as_of
-        )
-        for proposal in proposals
-        if proposal.rejected is None and proposal.distilled is not None
-    }
-    files = write_proposal(
-        out, summary_of(as_of, horizon.days, int(kept.sum()), left_out, found, proposals), found, drafts
+    report = ProposalReport(
+        material.as_of,
+        material.horizon_days,
+        int(kept.sum()),
+        material.left_out,
+        found,
+        tuple(one.proposal for one in clusters),
+        (),
+        material.fields_left_out,
+        lineage,
+        (*material.notes, *([previous.note] if previous.note else [])),
     )
+    drafts = {d.id: d for one in clusters if one.proposal.rejected is None and (d := one.definition) is not None}
+    groups = {one.proposal.name: one.mask for one in clusters}
+    report = write_proposal(out, report, drafts, groups, material, previous)
     tell("done", 1.0)
-    return ProposalReport(as_of, horizon.days, int(kept.sum()), left_out, found, tuple(proposals), files)
+    return report
 
 
-def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """95 % interval of a share that stays inside 0 and 1 and is wide where little is known; (0, 1) for no rows."""
-    if n == 0:
-        return 0.0, 1.0
-    share = hits / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
-    return max(0.0, middle - half), min(1.0, middle + half)
+def _described(
+    c: int, candidate: CandidateSegment, found: Clustering, material: Material, settings: Settings, seed: int
+) -> _Found:
+    """A cluster with what tells it, its condition and what that is worth, and why it is refused, if it is."""
+    kept = material.kept
+    own = found.labels == c
+    rows = np.zeros(len(kept), dtype=np.bool_)
+    rows[kept] = own
+    traits = traits_of(own, material.described)
+    bare = Proposal(candidate, None, None, "", candidate.size, None, {}, candidate.rejected, traits=traits)
+    if candidate.rejected is not None:
+        overlaps = _shown(overlaps_of(rows, material.standing, kept))
+        return _Found(replace(bare, why=why_of_cluster(candidate), overlaps=overlaps), rows)
+    learn = np.random.default_rng(seed).random(len(own)) < LEARN_SHARE
+    barred: set[str] = set()
+    first: _Found | None = None
+    for _ in range(ATTEMPTS):
+        columns = {name: values for name, values in material.conditioned.items() if name not in barred}
+        known = {name: values[kept] for name, values in columns.items()}
+        distilled = distill(own, known, material.domain, material.on, learn=learn, seed=seed)
+        one = _judged(c, bare, distilled, material, settings, rows, learn)
+        first = first or one
+        code = (one.proposal.rejected or "").partition(":")[0]
+        if one.proposal.rejected is None:
+            if barred:
+                avoided = ", ".join(sorted({dimension_of(name) for name in barred}))
+                note = f"The rule does without {avoided}, because of the rule that came first: {first.proposal.why}"
+                one = replace(one, proposal=replace(one.proposal, notes=(note,)))
+            return one
+        if distilled is None or code not in ("SINGLE_DIMENSION", "MIXED_PRODUCTS", "KNOWS_THE_LABEL"):
+            break
+        if code == "MIXED_PRODUCTS":
+            barred |= {"product_interest"}
+        else:
+            same = {dimension_of(name) for name in distilled.facts}
+            barred |= {name for name in material.conditioned if dimension_of(name) in same}
+    return first or _Found(bare, rows)
 
 
-def draft_of(proposal: Proposal, facts: Facts, inside: Bools, domain: Domain, as_of: datetime) -> SegmentDefinition:
-    """A definition that loads but is not approved, and that marks what a person must write."""
-    if proposal.distilled is None or proposal.segment_id is None:
-        raise ValueError("a draft needs a condition")
-    fidelity = proposal.distilled.fidelity
-    return SegmentDefinition(
-        id=proposal.segment_id,
-        version=1,
-        title=f"{FILL_IN}: a name that people will use",
-        unit="lead",
-        purpose="medical_education",
-        audience=_audiences(facts, inside, domain),
-        priority=500 + int(proposal.candidate.candidate_id.rsplit("_", 1)[1]),
-        enter=proposal.distilled.enter,
-        exit=proposal.distilled.exit,
-        min_dwell_days=30,
-        reentry="after_dwell",
-        fallback=(
-            FallbackStep(
-                says=f"{FILL_IN}: where a lead goes when one of {', '.join(proposal.distilled.facts)} is missing"
-            ),
-        ),
-        hypothesis=f"{FILL_IN}: which information will matter to them, and why",
-        themes=(f"{FILL_IN}: message themes",),
-        offers={},
-        channel_plan=(),
-        next_best_action=f"{FILL_IN}: what should be done next",
-        author=f"{FILL_IN}: who wrote this definition; somebody else approves it",
-        owner=f"{FILL_IN}: who answers for this segment",
-        size=SizeGuardrail(min_leads=max(30, proposal.members // 3), max_share=0.4),
-        primary_kpi=f"{FILL_IN}: how success is measured",
-        conversion_event=f"{FILL_IN}: the declared next step",
-        data_sources=(f"clustering as of {as_of.date().isoformat()}, F1 {fidelity.f1:.2f} on held-out leads",),
-        approval=None,
-        review_on=(as_of + timedelta(days=90)).date(),
+def _judged(
+    c: int,
+    bare: Proposal,
+    distilled: Distilled | None,
+    material: Material,
+    settings: Settings,
+    rows: Bools,
+    learn: Bools,
+) -> _Found:
+    kept, domain, on = material.kept, material.domain, material.on
+    if distilled is None:
+        refused = condition_refusal(None, 0, 0, ())
+        reason, why = refused or (None, "")
+        overlaps = _shown(overlaps_of(rows, material.standing, kept))
+        return _Found(replace(bare, rejected=reason, why=why, overlaps=overlaps), rows)
+    inside = evaluate(distilled.enter, material.conditioned, domain, on) & kept
+    words = slug(distilled.enter)
+    words = "_".join(distilled.facts[:2]) if words == "cluster" else words
+    name = "_".join(["draft", str(c + 1), *words.split("_")[:NAME_WORDS]])[:48].rstrip("_")
+    distilled, inside = guarded(distilled, rows[kept], learn, inside, material)
+    earlier = evaluate(distilled.enter, material.before, domain, on) & material.kept_before
+    overlaps = overlaps_of(inside, material.standing, kept)
+    proposal = replace(
+        bare,
+        segment_id=name,
+        distilled=distilled,
+        says=_english(distilled.enter, material),
+        members=int(inside.sum()),
+        conversion=_conversion(earlier, material.converted, material.kept_before),
+        overlaps=_shown(overlaps),
+        reach=material.reach.of(inside) if material.reach else None,
+        suggestion=suggestion_of(bare.traits, inside, material, overlaps),
     )
+    definition = draft_of(proposal, material, inside, c + 1)
+    refused = condition_refusal(distilled, proposal.members, int(kept.sum()), bare.traits)
+    refused = refused or covered(overlaps, material.standing)
+    if refused is None and (wrong := lint_refusal(definition, material, settings)) is not None:
+        refused = wrong[1:]
+    reason, why = refused or (None, "")
+    return _Found(replace(proposal, rejected=reason, why=why), inside, definition)
 
 
-def summary_of(
-    as_of: datetime,
-    horizon_days: int,
-    leads: int,
-    left_out: Mapping[str, int],
-    found: Clustering,
-    proposals: list[Proposal],
-) -> dict[str, Any]:
-    """The report as plain values."""
-    return {
-        "as_of": as_of.isoformat(),
-        "horizon_days": horizon_days,
-        "leads": leads,
-        "left_out": dict(left_out),
-        "clustered_sample": found.sampled,
-        "chosen": asdict(found.chosen),
-        "trials": [asdict(trial) for trial in found.trials],
-        "proposals": [asdict(proposal) for proposal in proposals],
-    }
-
-
-def _silent(step: str, share: float) -> None:
-    """Tell nobody."""
-
-
-def _eligible(present: Bools, facts: Facts, domain: Domain) -> tuple[Bools, dict[str, int]]:
-    """Leads that may be clustered, and how many are left out and why.
-
-    INVARIANT: patients, caregivers, and people who objected to profiling or asked for erasure are never clustered.
-    """
-    kept = present.copy()
-    left_out = {"not known yet": int(np.sum(~present))}
-    private = [domain.code("audience", value) for value in PRIVATE_AUDIENCES]
-    for reason, rows in (
-        ("patients and caregivers", np.isin(_column(facts, "audience"), private)),
-        ("objected to profiling", _column(facts, "profiling_objection") == YES),
-        ("erasure or restriction", _column(facts, "erased_or_restricted") == YES),
-    ):
-        left_out[reason] = int(np.sum(kept & rows))
-        kept &= ~rows
-    return kept, left_out
-
-
-def _column(facts: Facts, name: str) -> NDArray[Any]:
-    return np.broadcast_to(facts.columns[name].reshape(-1), (facts.n,))
-
-
-def _converted(tables: Tables, settings: Settings, after: datetime, until: datetime) -> Bools:
-    """Leads with a target outcome after one instant and up to another."""
-    reached = np.zeros(len(tables.lead_ids), dtype=np.bool_)
-    if tables.outcomes:
-        codes = [settings.vocabularies["outcome_kind"].code(kind) for kind in settings.training.target_kinds]
-        lead, at = tables.outcomes["lead"], tables.outcomes["occurred_at"]
-        inside = (at > microseconds(after)) & (at <= microseconds(until)) & np.isin(tables.outcomes["kind"], codes)
-        reached[lead[inside & (lead >= 0)]] = True
-    return reached
-
-
-def _clustered(features: Features, kept: Bools) -> MixedColumns:
-    """The features that describe a need: what the lead and account are, what they read about, and how much they do.
-
-    A field that is unknown for most leads is left out: no segment should stand on it. Topics and depths are taken as
-    shares of the lead's own 90 days: interest, not volume, is what tells needs apart.
-    """
-    spec, matrix = features.spec, features.matrix[kept]
-    categories = [
-        i
-        for i in spec.categorical
-        if spec.features[i].field not in NOT_CLUSTERED and np.mean(matrix[:, i] > 0) >= MIN_KNOWN
-    ]
-    codes = np.nan_to_num(matrix[:, categories], nan=0.0).astype(np.int16)
-    interest = [i for i, name in enumerate(spec.names) if name.startswith(INTEREST) and name.endswith(WINDOW)]
-    volume = [i for i, name in enumerate(spec.names) if name in VOLUME]
-    numbers = matrix[:, [*volume, *interest]]
-    for prefix in INTEREST:
-        own = [len(volume) + j for j, i in enumerate(interest) if spec.names[i].startswith(prefix)]
-        total = numbers[:, own].sum(axis=1, keepdims=True)
-        numbers[:, own] /= np.where(total > 0, total, np.nan)
-    names = spec.names
-    return MixedColumns(
-        tuple(names[i] for i in (*volume, *interest)), numbers, tuple(names[i] for i in categories), codes
-    )
-
-
-def _conditioned(facts: Facts, domain: Domain, settings: Settings) -> dict[str, NDArray[Any]]:
-    """The facts a draft's condition may use: what the lead and account are, and 90-day counts; no label, no stop."""
-    found: dict[str, NDArray[Any]] = {}
-    for name, declared in domain.facts.items():
-        counted = declared.type == "int" and name.endswith(f"_count{WINDOW}") and "colleague" not in name
-        described = declared.type == "enum" and name not in NOT_IN_CONDITIONS
-        about_label = any(name.startswith(f"{kind}_") for kind in settings.training.target_kinds)
-        if declared.per == "lead" and (counted or described) and not about_label and name in facts.columns:
-            found[name] = _column(facts, name)
+def _lineage(clusters: Sequence[_Found], material: Material, previous: Previous) -> dict[str, Lineage]:
+    """What became of the approved segments, and of the groups of the run before."""
+    kept = material.kept
+    after = {one.proposal.name: one.mask[kept] for one in clusters}
+    approved = {s.segment_id: s.member[kept] for s in material.standing if s.approved and not s.residual}
+    found = {"approved": match(approved, after)} if approved else {}
+    if previous.groups:
+        found["previous"] = match(previous.masks(material.lead_ids[kept]), after)
     return found
 
 
-def _conversion(inside: Bools, converted: Bools, kept: Bools) -> Conversion:
+def _recognised(clusters: Sequence[_Found], lineage: Lineage | None) -> list[_Found]:
+    """Clusters that are an approved segment under that segment's id.
+
+    INVARIANT: what is the same as an approved segment is never proposed as a new one.
+    """
+    same = {row.after: row.before for row in lineage.of("same")} if lineage else {}
+    parts = [*lineage.of("split"), *lineage.of("merged")] if lineage else []
+    found = []
+    for one in clusters:
+        segment_id = same.get(one.proposal.name)
+        if segment_id is not None:
+            proposal = replace(one.proposal, identity=segment_id)
+            if proposal.rejected is None:
+                why = f"You have it already: it is the segment {segment_id}, seen again in the data."
+                proposal = replace(proposal, rejected=f"the same as {segment_id}", why=why)
+            elif segment_id not in proposal.why:
+                proposal = replace(proposal, why=f"{proposal.why} Most of it is the segment {segment_id}.")
+            one = replace(one, proposal=proposal)
+        elif one.proposal.rejected is None:
+            kin = [relation_in_words(row) for row in parts if row.after == one.proposal.name]
+            one = replace(one, proposal=replace(one.proposal, notes=(*kin, *one.proposal.notes)))
+        found.append(one)
+    return found
+
+
+def _named(clusters: Sequence[_Found], lineage: Lineage | None, material: Material) -> list[_Found]:
+    """Drafts with the id that the same group had in the run before: a number of a cluster is chance, an id is not."""
+    if lineage is None:
+        return list(clusters)
+    same = {row.after: row.before for row in lineage.of("same")}
+    taken = {one.proposal.segment_id for one in clusters if one.proposal.rejected is None}
+    found = []
+    for place, one in enumerate(clusters, start=1):
+        before = same.get(one.proposal.name)
+        if one.proposal.rejected is None and before and before.startswith("draft_") and before not in taken:
+            proposal = replace(one.proposal, segment_id=before)
+            one = _Found(proposal, one.mask, draft_of(proposal, material, one.mask, place))
+        found.append(one)
+    return found
+
+
+def _hygienic(
+    clusters: Sequence[_Found], material: Material, settings: Settings, quality: QualityReport | None
+) -> list[_Found]:
+    """Refuse drafts that would be inactive at once, because a field of their condition is below its minimum."""
+    drafts = [one.definition for one in clusters if one.proposal.rejected is None and one.definition is not None]
+    if not drafts or material.tables is None:
+        return list(clusters)
+    # Gates judge what is active, so the drafts are judged as if somebody had approved them; nobody sees this map.
+    signed = Approval(by="nobody", on=material.on, expires_on=material.on, reference="hygiene")
+    active = [d.model_copy(update={"approval": signed, "status": "approved"}) for d in drafts]
+    residual = [d for d in settings.segments if d.residual]
+    gates = judge(
+        material.tables, settings, SegmentMap([*active, *residual], material.domain), material.as_of, quality
+    ).failed
+    says = {gate.name: gate.says.removeprefix(f"{gate.name}: ") for gate in reversed(gates) if gate.kind == "segment"}
+    found = []
+    for one in clusters:
+        failed = says.get(one.proposal.segment_id or "") if one.proposal.rejected is None else None
+        if failed is not None:
+            why = f"It would stand on a field that cannot be relied on: {failed}. Complete the field first."
+            one = replace(one, proposal=replace(one.proposal, rejected=f"below hygiene: {failed}", why=why))
+        found.append(one)
+    return found
+
+
+def _remapped(clusters: Sequence[_Found], material: Material, found: Clustering) -> list[_Found]:
+    """Say of groups that are too small what to merge them into, or what to map their content to."""
+    proposals, masks = [one.proposal for one in clusters], [one.mask for one in clusters]
+    done = []
+    for c, one in enumerate(clusters):
+        if (one.proposal.rejected or "").startswith("tiny"):
+            remap = remap_of(one.mask, proposals, masks, material, found, c)
+            one = replace(one, proposal=replace(one.proposal, remap=remap))
+        done.append(one)
+    return done
+
+
+def _conversion(inside: Bools, converted: Bools, kept: Bools) -> Conversion | None:
+    if not kept.any():
+        return None
     n, hits = int(inside.sum()), int((inside & converted).sum())
     low, high = wilson(hits, n)
-    base = float(converted[kept].mean()) if kept.any() else 0.0
+    base = float(converted[kept].mean())
     rate = hits / max(n, 1)
     return Conversion(n, hits, rate, low, high, base, rate / base if base else 0.0)
 
 
-def _audiences(facts: Facts, inside: Bools, domain: Domain) -> tuple[str, ...]:
-    """Audiences that make up a twentieth of the members or more."""
-    codes = _column(facts, "audience")[inside]
-    values = domain.facts["audience"].values
-    found = tuple(v for code, v in enumerate(values, start=1) if codes.size and np.mean(codes == code) >= 0.05)
-    return found or ("hcp",)
+def _english(text: str, material: Material) -> str:
+    """A condition in words; counts and columns of an export are called what their declarations say."""
+    domain = material.domain
+    said = as_english(parse(text, domain.facts, domain.parameters), domain, material.on)
+    spoken = [name for name in domain.facts if not material.in_map or "_count_" in name]
+    for name in sorted(spoken, key=len, reverse=True):
+        said = re.sub(rf"\b{re.escape(name.replace('_', ' '))}\b(?= is)", domain.facts[name].says, said)
+    return re.sub(r"is at most 0\b", "is 0", said)
 
 
-def _refused(
-    proposal: Proposal,
-    overlaps: Mapping[str, float],
-    definition: SegmentDefinition,
-    segment_map: SegmentMap,
-    settings: Settings,
-) -> str | None:
-    """Why a cluster with a condition is still not proposed."""
-    fidelity = proposal.distilled.fidelity if proposal.distilled else None
-    if fidelity is None or fidelity.f1 < MIN_FIDELITY:
-        return (
-            f"a short condition reproduces it badly (F1 {fidelity.f1 if fidelity else 0:.2f}, {MIN_FIDELITY} expected)"
-        )
-    covered = {i: share for i, share in overlaps.items() if share >= MAX_OVERLAP}
-    covered.pop(segment_map.segment_ids[segment_map.residual], None)
-    if covered:
-        segment_id = max(covered, key=covered.__getitem__)
-        return f"already covered by {segment_id} (Jaccard {covered[segment_id]:.2f})"
-    alone = SegmentMap([definition, segment_map.definitions[segment_map.residual]], segment_map.domain)
-    findings = lint(alone, on=definition.review_on, label_kinds=settings.training.target_kinds)
-    wrong = [
-        f for f in findings if f.segment_id == definition.id and f.code not in DRAFT_FINDINGS and f.level == "error"
-    ]
-    return f"{wrong[0].code}: {wrong[0].reason}" if wrong else None
+def _shown(overlaps: Mapping[str, float]) -> dict[str, float]:
+    ordered = sorted(overlaps.items(), key=lambda pair: (-pair[1], pair[0]))
+    return {name: share for name, share in ordered if share >= SHOWN_OVERLAP}
+
+
+def _silent(step: str, share: float) -> None:
+    """Tell nobody."""

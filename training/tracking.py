@@ -1,4 +1,4 @@
-"""What MLflow keeps of a training run: one parent run, one child run per segment, plots, tables and identities.
+"""What MLflow keeps of a run: one parent run, one child run per segment or proposal, plots, tables, files, identities.
 
 The store is one SQLite file in the artifacts folder; nothing leaves the machine. This file, `publish.py` and the
 models-from-code script `bundle_model.py` are the only ones that import mlflow, and they do so inside functions: the
@@ -20,13 +20,14 @@ from types import ModuleType
 from typing import Any
 
 EXPERIMENT = "lead_scoring"
+PROPOSALS = "leadwell-proposals"
 STORE = "mlflow.db"
 _QUIET = ("mlflow", "alembic", "sqlalchemy")
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """Everything of one training run that is worth keeping, as plain values."""
+    """Everything of one run that is worth keeping, as plain values; `files` by the folder of artifacts they go to."""
 
     name: str
     params: Mapping[str, Any]
@@ -35,6 +36,8 @@ class RunRecord:
     segments: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     plots: Mapping[str, bytes] = field(default_factory=dict)
     tables: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    segment_tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class TrackedRun:
 
 
 @contextmanager
-def store(artifacts: Path) -> Iterator[ModuleType]:
+def store(artifacts: Path, experiment: str = EXPERIMENT) -> Iterator[ModuleType]:
     """MLflow set to the SQLite store of an artifacts folder, silent and offline; restores the log levels after."""
     # Telemetry and look-ups of packages are decided at import: the environment has to be set before it.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -68,10 +71,10 @@ def store(artifacts: Path) -> Iterator[ModuleType]:
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         try:
-            if mlflow.get_experiment_by_name(EXPERIMENT) is None:
+            if mlflow.get_experiment_by_name(experiment) is None:
                 # The location is stored absolute and fixed at creation; without it MLflow writes to the current folder.
-                mlflow.create_experiment(EXPERIMENT, artifact_location=(artifacts / "mlflow").resolve().as_uri())
-            mlflow.set_experiment(EXPERIMENT)
+                mlflow.create_experiment(experiment, artifact_location=(artifacts / "mlflow").resolve().as_uri())
+            mlflow.set_experiment(experiment)
             yield mlflow
         finally:
             mlflow.set_tracking_uri(before[0])
@@ -89,9 +92,9 @@ def has_store(artifacts: Path) -> bool:
     return found is not None
 
 
-def track(artifacts: Path, record: RunRecord) -> TrackedRun:
+def track(artifacts: Path, record: RunRecord, experiment: str = EXPERIMENT) -> TrackedRun:
     """Write one run and its children to the store; the experiment is made once and reused."""
-    with store(artifacts) as mlflow, mlflow.start_run(run_name=record.name) as parent:
+    with store(artifacts, experiment) as mlflow, mlflow.start_run(run_name=record.name) as parent:
         mlflow.set_tags(dict(record.tags))
         mlflow.log_params(_short(record.params))
         mlflow.log_metrics(_finite(record.metrics))
@@ -99,10 +102,13 @@ def track(artifacts: Path, record: RunRecord) -> TrackedRun:
             _log_bytes(mlflow, parent.info.run_id, f"plots/{name}.png", png)
         for name, table in record.tables.items():
             mlflow.log_dict(table, f"tables/{name}.json")
+        for folder, files in record.files.items():
+            for file in files:
+                mlflow.log_artifact(str(file), folder or None)
         children = {}
         for segment_id, metrics in record.segments.items():
             with mlflow.start_run(run_name=segment_id, nested=True) as child:
-                mlflow.set_tags({**record.tags, "segment": segment_id})
+                mlflow.set_tags({**record.tags, "segment": segment_id, **record.segment_tags.get(segment_id, {})})
                 mlflow.log_metrics(_finite(metrics))
             children[segment_id] = child.info.run_id
         return TrackedRun(parent.info.run_id, parent.info.experiment_id, children)
