@@ -161,15 +161,15 @@ def _night(tables: Any, settings: Any, as_of: datetime, state: Any) -> tuple[Any
     """What `leadwell segments apply` does between reading and writing: the next state, how long it took, the facts."""
     import pyarrow as pa
 
-    from serving.apply import moves_of
-    from serving.firing import watched_table
-    from serving.membership_state import State, held_table
-    from serving.placing import evaluate, fold_all, marks_of, of_all_others
+    from serving.memberships.apply import moves_of
+    from serving.memberships.firing import watched_table
+    from serving.memberships.placing import evaluate, fold_all, marks_of, of_all_others
+    from serving.memberships.state import State, held_table
 
     laps = _Laps()
     now = evaluate(tables, settings, as_of, state)
     laps.done("who is due, and facts")
-    folded = fold_all(now, now.tables, now.last, settings)
+    folded = fold_all(now, settings)
     laps.done("memberships")
     moves = moves_of(now, folded, settings)
     laps.done("moves")
@@ -194,7 +194,7 @@ def _conditions(now: Any, settings: Any) -> dict[str, Any]:
     import pyarrow as pa
 
     from features.evaluate import as_columns, as_sql
-    from models.segment_columns import ConditionProgram
+    from models.segments.columns import ConditionProgram
 
     map_, facts, n = now.segment_map, now.facts, now.facts.n
     domain, on = map_.domain, now.known.as_of.astimezone(UTC).date()

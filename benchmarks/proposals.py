@@ -29,11 +29,11 @@ from sklearn.tree import DecisionTreeClassifier
 
 from configs.settings import Settings, load_settings
 from features.intake.sources import find_files, read_tables
-from models.clustering import Clustering, cluster
-from models.distill import Distilled, distill, evaluate
-from models.field_ties import MixedColumns
-from models.lineage import SAME, match
-from training.proposal_material import Material, material_of
+from models.candidates.clustering import Clustering, cluster
+from models.candidates.distill import Distilled, distill, evaluate
+from models.candidates.field_ties import MixedColumns
+from models.candidates.lineage import SAME, match
+from training.proposals.material import Material, material_of
 from training.sample import make_sample
 
 Bools = NDArray[np.bool_]

@@ -14,8 +14,8 @@ from configs.errors import InputInvalid
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from serving.account_card import AccountCard
-    from serving.accounts import AccountsView
+    from serving.accounts.card import AccountCard
+    from serving.accounts.view import AccountsView
 
 accounts = typer.Typer(help="Accounts and systems: stage, decision readiness, who is missing.", no_args_is_help=True)
 
@@ -46,7 +46,7 @@ def list_(
     """
     import pyarrow.compute as pc
 
-    from serving.account_tables import account_table
+    from serving.accounts.tables import account_table
     from serving.table_files import write_table
 
     view = _view(data, as_of, product, configs, out, stage=stage, segment=segment)
@@ -97,8 +97,8 @@ def show(
 
     Example: leadwell accounts show A000002 --data artifacts/demo/world --html account.html
     """
-    from serving.account_card import card_of
-    from serving.account_page import write_account
+    from serving.accounts.card import card_of
+    from serving.accounts.page import write_account
 
     card = card_of(_view(data, as_of, product, configs), account_id, own=own)
     _print_card(card, rows)
@@ -122,7 +122,7 @@ def gaps(
     """
     import pyarrow.compute as pc
 
-    from serving.account_tables import MISSING, STATES, account_table, gap_table
+    from serving.accounts.tables import MISSING, STATES, account_table, gap_table
     from serving.table_files import write_table
 
     view = _view(data, as_of, product, configs, out)
@@ -181,7 +181,7 @@ def _view(
     """Read and look; what was mistyped is told before anything is read."""
     from configs.settings import load_settings
     from features.intake.sources import find_files, read_tables
-    from serving.accounts import view_accounts
+    from serving.accounts.view import view_accounts
     from serving.table_files import KINDS
 
     if out is not None and out.suffix not in KINDS:
@@ -211,7 +211,7 @@ def _said(value: object) -> str:
 
 
 def _print_card(card: AccountCard, rows: int) -> None:
-    from serving.account_card import LIMITS
+    from serving.accounts.card import LIMITS
 
     table(f"{card.level.capitalize()} {card.account_id}", ("", ""), card.facts)
     points = "unknown" if card.points < 0 else f"{card.points} of 100, {card.readiness}"

@@ -99,7 +99,7 @@ def _tables(folder: Path, settings: Settings, as_of: str | None) -> tuple[Qualit
     from features.intake.quality.check import check as check_tables
     from features.intake.sources import find_files, read_tables
     from models.hygiene import judge
-    from models.segment_map import SegmentMap
+    from models.segments.map import SegmentMap
 
     instant, files = chosen(as_of, folder), find_files(folder)
     intake = read_tables(files, settings, assets=settings.assets, as_of=instant)
@@ -112,7 +112,7 @@ def _flat(source: Path, leads: Path, settings: Settings) -> tuple[QualityReport,
     from features.intake.flat import read_flat
     from features.intake.quality.check import check_flat
     from models.hygiene import judge
-    from models.segment_map import SegmentMap
+    from models.segments.map import SegmentMap
 
     mapping = load_source(source)
     intake = read_flat(mapping, leads, settings, training=False)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,9 +51,11 @@ def demo(
     from configs.settings import load_settings
     from features.intake.quality.check import check
     from features.intake.sources import find_files, read_tables
+    from serving.memberships.apply import apply
     from serving.requests import request_of, view_of
     from serving.rescore import rescore
-    from training.propose import propose
+    from serving.tags.activate import activate
+    from training.proposals.propose import propose
     from training.publish import promote
     from training.quality_report import write_quality_report
     from training.record import log_training, training_report
@@ -64,7 +66,7 @@ def demo(
     started = time.perf_counter()
     settings, log = load_settings(), Log()
     instant = datetime(AS_OF.year, AS_OF.month, AS_OF.day, tzinfo=UTC)
-    world, bundle, scores = out / "world", out / "bundle", out / "scores"
+    world, state, bundle, scores = out / "world", out / "memberships", out / "bundle", out / "scores"
     console.rule("[bold]Leadwell: whom to contact next, why, and whether we may")
     with log.step(f"Making a world of {leads:,} leads") as (report, says):
         shutil.rmtree(world, ignore_errors=True)
@@ -79,6 +81,15 @@ def demo(
     with log.step("Proposing segments") as (report, says):
         proposed = propose(intake.tables, settings, instant, out / "proposals", progress=report)
         says.append(f"{len(proposed.proposals)} clusters, {len(proposed.proposed)} worth a person's look")
+    with log.step("Placing everybody in the approved segments, yesterday and today") as (report, says):
+        shutil.rmtree(state, ignore_errors=True)
+        yesterday = instant - timedelta(days=1)
+        apply(files, settings, state, yesterday, suppressions_complete_as_of=yesterday, progress=report)
+        placed = apply(files, settings, state, instant, progress=report)
+        says.append(f"{placed.placed:,} leads looked at again overnight, {sum(placed.moves.values()):,} moves")
+    with log.step("Writing tags for a CRM") as (report, says):
+        tagged = activate(files, settings, state, out / "tags", instant, progress=report)
+        says.append(" and ".join(f"{count:,} {unit}s" for unit, count in tagged.written.items()))
     with log.step("Training with the approved segment map") as (report, says):
         trained = train(intake.tables, settings, instant, bundle, quality=quality, progress=report)
         own = sum(record.kept for record in trained.bundle.readiness.records)
@@ -134,8 +145,8 @@ def demo(
     _show_decision(decision, took)
     line(f"[bold]Report[/bold]  {written.resolve()}")
     line(
-        f"[dim]data quality {out / 'quality.html'}, proposals {out / 'proposals' / 'report.html'}, scores {scores}/, "
-        f"MLflow store {out / 'mlflow.db'}[/dim]"
+        f"[dim]data quality {out / 'quality.html'}, proposals {out / 'proposals' / 'report.html'}, "
+        f"moves {state}/moves/, tags {out / 'tags'}/, scores {scores}/, MLflow store {out / 'mlflow.db'}[/dim]"
     )
     line(f"[dim]{time.perf_counter() - started:.0f} seconds in all[/dim]")
     next_step(f"leadwell serve --bundle {bundle} --as-of {AS_OF} --no-key")

@@ -1,4 +1,4 @@
-"""`leadwell erasure`: which bundles were trained on somebody, so that an erasure can reach them."""
+"""`leadwell erasure`: which bundles were trained on somebody, and a state of memberships without them."""
 
 from __future__ import annotations
 
@@ -76,6 +76,28 @@ def touches(
         next_step("leadwell train --data FOLDER_WITHOUT_THE_PERSON, then leadwell promote")
     if unsure:
         raise typer.Exit(1)
+
+
+@erasure.command()
+def memberships(
+    lead_id: Annotated[list[str], typer.Option("--lead-id", help="an id of the person; give every id they have")],
+    state: Annotated[Path, typer.Option("--state", help="folder of `leadwell segments apply`")],
+) -> None:
+    """Take a person out of the memberships of `segments apply`: every table, and the moves of every night.
+
+    The answer never repeats the id. Copies of the folder elsewhere are not reached, and tags of `segments activate` go
+    with its next run, which lists whom the CRM must clear.
+
+    Example: leadwell erasure memberships --lead-id L0000001 --state artifacts/demo/memberships
+    """
+    from serving.memberships.forget import forget
+
+    gone = forget(state, lead_id)
+    reached = [(name, f"{count:,}") for name, count in gone.items() if count]
+    if reached:
+        table("Rows taken out", ("file", "rows"), reached, right=(1,))
+    line(f"{sum(gone.values()):,} rows of this person were in {len(reached)} of {len(gone)} files: they are gone")
+    line("Take the person out of the data too, or the next `leadwell segments apply` meets them again")
 
 
 def _bundles(folder: Path) -> dict[str, str]:

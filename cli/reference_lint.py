@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from models.segment_findings import CODES
+from models.segments.lint.findings import CODES
 
 # First code of each group -> title of the group: groups follow each other in the table of codes.
 GROUPS: Mapping[str, str] = {

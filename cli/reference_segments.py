@@ -13,8 +13,8 @@ from pathlib import Path
 from cli.reference import table
 from configs.settings import Settings, load_settings
 from features.evaluate import Domain
-from models.segment_map import SegmentMap
-from models.segment_matrix import COLUMNS, MatrixLine, segment_matrix
+from models.segments.map import SegmentMap
+from models.segments.matrix import COLUMNS, MatrixLine, segment_matrix
 
 PAGE = Path("docs/segment_matrix.md")
 COMMAND = "python -m cli.reference_segments"

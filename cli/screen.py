@@ -18,8 +18,8 @@ Report = Callable[[str, float], None]
 
 
 def line(text: str) -> None:
-    """Print one line."""
-    console.print(text)
+    """Print one line; a path longer than the terminal is never cut in two, so that it can be copied."""
+    console.print(text, overflow="ignore")
 
 
 def aside(text: str) -> None:

@@ -11,7 +11,7 @@ from cli.clock import clock_of, moment
 from cli.screen import line, next_step, step, table
 
 if TYPE_CHECKING:
-    from serving.activate import Activated
+    from serving.tags.activate import Activated
 
 
 def activate(
@@ -39,7 +39,7 @@ def activate(
     """
     from configs.settings import load_settings
     from features.intake.sources import find_files
-    from serving.activate import activate as activate_segments
+    from serving.tags.activate import activate as activate_segments
 
     settings = load_settings(configs)
     instant = clock_of(data).settle(as_of)
@@ -71,7 +71,7 @@ def _show(done: Activated) -> None:
     if done.rejected:
         line(f"{done.rejected:,} rows of the input could not be used; `leadwell data check` names them")
     line(f"{done.out}: {'written' if done.changed else 'the same as before'}")
-    next_step(f"import {done.out}/salesforce or {done.out}/hubspot, first the _clear files; docs/segments.md says how")
+    next_step(f"import {done.out}/salesforce or {done.out}/hubspot, first the _clear files; docs/accounts.md says how")
 
 
 def _said(reason: str) -> str:

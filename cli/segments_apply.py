@@ -12,7 +12,7 @@ from cli.screen import line, next_step, step, table
 
 if TYPE_CHECKING:
     from configs.settings import Settings
-    from serving.apply import Applied
+    from serving.memberships.apply import Applied
 
 
 def apply(
@@ -38,7 +38,7 @@ def apply(
     """
     from configs.settings import load_settings
     from features.intake.sources import find_files
-    from serving.apply import apply as apply_segments
+    from serving.memberships.apply import apply as apply_segments
 
     settings = load_settings(configs)
     instant = clock_of(data).settle(as_of)

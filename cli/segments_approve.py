@@ -31,7 +31,7 @@ def submit(segment_id: Id, by: By, note: Note = None, on: On = None, configs: Co
 
     Example: leadwell segments submit onc_community_center --by "J. Keller" --configs configs
     """
-    from models.segment_steps import submission
+    from models.segments.steps import submission
 
     day = _day(on)
     settings, step = _taken(configs, lambda now: submission(now, segment_id, by, day, note))
@@ -61,7 +61,7 @@ def approve(
 
     Example: leadwell segments approve onc_community_center --by "Dr. M. Ortiz" --until 2027-06-30 --reference SEG-26-14
     """
-    from models.segment_steps import approval
+    from models.segments.steps import approval
 
     day, last = _day(on), moment(until).date()
     settings, step = _taken(
@@ -88,7 +88,7 @@ def reviewed(
 
     Example: leadwell segments reviewed onc_community_center --by "J. Keller" --outcome kept --next 2027-03-01
     """
-    from models.segment_steps import review_outcome
+    from models.segments.steps import review_outcome
 
     day, later = _day(on), moment(next_on).date() if next_on else None
     _, step = _taken(configs, lambda now: review_outcome(now, segment_id, by, day, outcome, later, note))
@@ -115,7 +115,7 @@ def retire(
 
     Example: leadwell segments retire cardio_outpatient --by "J. Keller" --replaced-by cardio_hospital_team
     """
-    from models.segment_steps import mentioned_in, named_in, retirement
+    from models.segments.steps import mentioned_in, named_in, retirement
 
     day = _day(on)
     settings, step = _taken(configs, lambda now: retirement(now, segment_id, by, day, replaced_by, note))
@@ -137,7 +137,7 @@ def history(
     Example: leadwell segments history onc_community_center
     """
     from configs.settings import load_settings
-    from models.segment_steps import definition_of
+    from models.segments.steps import definition_of
 
     settings = load_settings(configs)
     named = definition_of(settings, segment_id) if segment_id is not None else None
@@ -166,7 +166,14 @@ def history(
 def _taken(configs: Path | None, build: Callable[[Settings], ApprovalStep]) -> tuple[Settings, ApprovalStep]:
     from configs.approval_file import append_step, writable_folder
 
-    return append_step(writable_folder(configs), build)
+    today = clock_of().now.date()
+
+    def entered(now: Settings) -> ApprovalStep:
+        # INVARIANT: a step that is dated back says so in the list for good, not only on the screen.
+        step = build(now)
+        return step if step.on == today else step.model_copy(update={"entered_on": today})
+
+    return append_step(writable_folder(configs), entered)
 
 
 def _day(on: str | None) -> date:
@@ -188,7 +195,7 @@ def _definition(settings: Settings, segment_id: str) -> SegmentDefinition:
 
 def _warn(settings: Settings, segment_id: str, on: date) -> None:
     """Show what the lint leaves to the owner to judge."""
-    from models.segment_steps import findings_of
+    from models.segments.steps import findings_of
 
     found = [f for f in findings_of(settings, _definition(settings, segment_id), on) if f.level == "warning"]
     for finding in found:
@@ -211,7 +218,8 @@ def _detail(step: ApprovalStep) -> str:
         "reviewed": f"hypothesis {step.outcome}" + (f", next {step.next_review_on}" if step.next_review_on else ""),
         "retired": f"{step.replaced_by} takes over" if step.replaced_by else "",
     }[step.step]
-    return "; ".join(part for part in (said, step.note or "") if part)
+    late = f"entered on {step.entered_on}" if step.entered_on is not None else ""
+    return "; ".join(part for part in (said, late, step.note or "") if part)
 
 
 def _shown(text: str) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from configs.settings import Settings
     from features.facts import Facts
     from features.intake.campaigns import Campaign
-    from models.segment_difference import Change, Difference, Placed, Version
+    from models.segments.difference import Change, Difference, Placed, Version
 
 SHIPPED = "shipped"
 # What a change of the dictionary, of the settings that facts are made with, changes besides the definitions.
@@ -56,7 +56,7 @@ def diff(
 
     Example: leadwell segments diff shipped configs/ --data artifacts/demo/world --drafts moa_engaged
     """
-    from models.segment_difference import difference
+    from models.segments.difference import difference
 
     sides = (_settings(old, configs), _settings(new, configs))
     instant = chosen(as_of, data)
@@ -121,7 +121,7 @@ def _said(given: str, configs: Path | None) -> str:
 def _versions(
     names: tuple[str, str], sides: tuple[Settings, Settings], drafts: str, as_of: datetime
 ) -> tuple[Version, Version]:
-    from models.segment_difference import Version
+    from models.segments.difference import Version
 
     tried = [name for part in drafts.split(",") if (name := part.strip())]
     known = {definition.id: definition.status for definition in sides[1].segments}
@@ -152,8 +152,8 @@ def _seen(data: Path, sides: tuple[Settings, Settings], versions: tuple[Version,
     from features.intake.campaigns import read_campaigns
     from features.intake.sources import find_files
     from features.inventory import Inventory
-    from models.segment_difference import Placed
-    from training.reach import reachable
+    from models.segments.difference import Placed
+    from training.proposals.reach import reachable
 
     files = find_files(data)
     first = _facts(files, sides[0], as_of)

@@ -21,9 +21,9 @@ from configs.errors import InputInvalid
 
 if TYPE_CHECKING:
     from configs.settings import Settings
-    from models.segment_findings import Finding
-    from models.segment_lint_data import Measured
-    from models.segment_map import SegmentMap
+    from models.segments.lint.data import Measured
+    from models.segments.lint.findings import Finding
+    from models.segments.map import SegmentMap
 
 Sizes = dict[str, dict[str, Any]]
 Configs = Annotated[Path | None, typer.Option("--configs", help="folder that replaces the shipped configuration")]
@@ -49,8 +49,8 @@ def lint(
     """
     from configs.settings import load_settings
     from features.evaluate import Domain
-    from models.segment_lint import lint as lint_segments
-    from models.segment_lint_data import map_of
+    from models.segments.lint.data import map_of
+    from models.segments.lint.judge import lint as lint_segments
 
     settings = load_settings(configs)
     wanted = _known(segment_ids or (), settings)
@@ -90,7 +90,7 @@ def _measured(
     from features.intake.campaigns import read_campaigns
     from features.intake.quality.check import check
     from features.intake.sources import find_files, read_tables
-    from models.segment_lint_data import measure
+    from models.segments.lint.data import measure
 
     def run() -> Measured:
         files = find_files(data)

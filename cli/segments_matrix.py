@@ -12,7 +12,7 @@ from cli.screen import line, next_step, table
 from configs.errors import InputInvalid
 
 if TYPE_CHECKING:
-    from models.segment_matrix import MatrixLine
+    from models.segments.matrix import MatrixLine
 
 Out = Annotated[Path | None, typer.Option("--out", help="write a page that loads nothing, such as matrix.html")]
 Status = Annotated[str | None, typer.Option("--status", help="only approved, proposed, draft or retired ones")]
@@ -27,10 +27,10 @@ def matrix(out: Out = None, status: Status = None, as_of: AsOf = None, configs: 
     """
     from configs.settings import load_settings
     from features.evaluate import Domain
-    from models.segment_map import SegmentMap
-    from models.segment_matrix import STATUSES, segment_matrix
+    from models.segments.map import SegmentMap
+    from models.segments.matrix import STATUSES, segment_matrix
     from training.matrix_page import render_segment_matrix
-    from training.segment_pages import write_page
+    from training.reviews.pages import write_page
 
     if status is not None and status not in STATUSES:
         raise InputInvalid("--status", f"expected one of {', '.join(STATUSES)}, found {status!r}")

@@ -14,8 +14,8 @@ from configs.errors import InputInvalid
 
 if TYPE_CHECKING:
     from configs.settings import Settings
-    from models.lineage import Lineage
-    from training.proposal import Proposal, ProposalReport
+    from models.candidates.lineage import Lineage
+    from training.proposals.proposal import Proposal, ProposalReport
 
 Configs = Annotated[Path | None, typer.Option("--configs", help="folder that replaces the shipped configuration")]
 
@@ -39,7 +39,7 @@ def propose(
     Example: leadwell segments propose --source xeducation --data leads.csv --out artifacts/proposals
     """
     from configs.settings import load_settings
-    from training.proposal_log import log_proposal
+    from training.proposals.log import log_proposal
 
     settings = load_settings(configs)
     if source is None:
@@ -57,7 +57,7 @@ def propose(
 def _from_tables(data: Path, settings: Settings, as_of: str | None, out: Path) -> ProposalReport:
     from features.intake.quality.check import check
     from features.intake.sources import find_files, read_tables
-    from training.propose import propose as propose_segments
+    from training.proposals.propose import propose as propose_segments
 
     if data.is_file():
         raise InputInvalid(str(data), "expected a folder with one file for each table; a flat export needs --source")
@@ -73,7 +73,7 @@ def _from_tables(data: Path, settings: Settings, as_of: str | None, out: Path) -
 def _from_export(source: Path, data: Path, settings: Settings, out: Path) -> ProposalReport:
     from configs.settings import load_source
     from features.intake.flat import read_flat
-    from training.propose import propose_flat
+    from training.proposals.propose import propose_flat
 
     mapping = load_source(source)
     with step("Reading the export"):

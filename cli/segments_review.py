@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from configs.definitions import SegmentDefinition
     from configs.settings import Settings
     from features.intake.campaigns import Campaign
-    from models.segment_due import Due
-    from training.segment_evidence import Review
+    from models.segments.review_due import Due
+    from training.reviews.evidence import Review
 
 Configs = Annotated[Path | None, typer.Option("--configs", help="your configuration folder")]
 
@@ -39,7 +39,7 @@ def records(
     """
     from configs.approval_file import content_path, kept_content
     from configs.settings import DEFAULTS, load_settings
-    from models.segment_record import record_of
+    from models.segments.record import record_of
 
     if out is not None and out.suffix.lower() not in (".html", ".json"):
         raise InputInvalid(str(out), "expected a file that ends in .html or .json")
@@ -52,7 +52,7 @@ def records(
     path = content_path(folder, definition.id, definition.version, digest)
     found = record_of(settings, definition, day, kept_as=str(path.relative_to(folder)) if kept else "")
     if out is not None:
-        from training.segment_pages import render_segment_record, write_page
+        from training.reviews.pages import render_segment_record, write_page
 
         write_page(found.to_json() if out.suffix.lower() == ".json" else render_segment_record(found), out)
         line(f"record: {out}")
@@ -95,8 +95,8 @@ def review(
     from configs.settings import load_settings
     from features.intake.campaigns import read_campaigns
     from features.intake.sources import find_files, read_tables
-    from models.segment_due import due_of
-    from training.segment_review import review as review_of
+    from models.segments.review_due import due_of
+    from training.reviews.review import review as review_of
 
     if out is not None and (data is None or out.suffix.lower() != ".html"):
         raise InputInvalid(str(out), "expected a file that ends in .html, and --data for what it shows")
@@ -125,7 +125,7 @@ def review(
     _show_due(found.due)
     _show_evidence(found, recorded)
     if out is not None:
-        from training.segment_pages import render_segment_review, write_page
+        from training.reviews.pages import render_segment_review, write_page
 
         line(f"page: {write_page(render_segment_review(found, recorded), out)}")
     else:
@@ -166,7 +166,7 @@ def _recorded(state: Path, back_days: int) -> dict[str, str]:
     """What the last apply keeps of each segment, in words: members, and moves in the window before it."""
     import pyarrow.compute as pc
 
-    from serving.membership_state import read_state
+    from serving.memberships.state import read_state
 
     kept = read_state(state)
     if kept is None:
@@ -213,7 +213,7 @@ def _version(settings: Settings, folder: Path, segment_id: str, version: int | N
     """The definition as it is now, or as the last decision about an earlier version had it, with its standing."""
     from configs.approval_file import kept_content
     from configs.approvals import with_approvals
-    from models.segment_steps import definition_of
+    from models.segments.steps import definition_of
 
     now = definition_of(settings, segment_id)
     if version is None or version == now.version:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from configs.definitions import SegmentDefinition
     from configs.settings import Settings
     from features.evaluate import Domain
-    from models.segment_map import Activation
+    from models.segments.map import Activation
 
 SegmentId = Annotated[str | None, typer.Argument(help="one segment; all of them when absent")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="the day that approvals are judged on")]
@@ -33,7 +33,7 @@ def show(segment_id: SegmentId = None, as_of: AsOf = None, configs: Configs = No
     """
     from configs.settings import load_settings
     from features.evaluate import Domain
-    from models.segment_map import SegmentMap
+    from models.segments.map import SegmentMap
 
     settings = load_settings(configs)
     on = chosen(as_of, None).date()

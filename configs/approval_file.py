@@ -169,5 +169,5 @@ def _added(before: bytes, text: str) -> bytes:
 def _word(key: str, value: object) -> str:
     if isinstance(value, int):
         return str(value)
-    plain = key in ("on", "expires_on", "next_review_on")
+    plain = key in ("on", "expires_on", "next_review_on", "entered_on")
     return str(value) if plain else json.dumps(value, ensure_ascii=False)

@@ -39,7 +39,8 @@ class ApprovalStep(Section):
 
     `definition` is the `content_hash` of the definition as it was then. Approving gives the last day of the approval
     and a reference to the record of it; retiring may name the segment that takes over; reviewing says whether the
-    hypothesis was kept, changed or dropped, and when to look again.
+    hypothesis was kept, changed or dropped, and when to look again. `entered_on` is the day a step was written down,
+    where that is a later one than the day it is dated.
     """
 
     segment: str
@@ -54,6 +55,7 @@ class ApprovalStep(Section):
     outcome: Literal["kept", "changed", "dropped"] | None = None
     next_review_on: date | None = None
     note: str | None = None
+    entered_on: date | None = None
     seal: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
 
     @model_validator(mode="after")
@@ -77,6 +79,8 @@ class ApprovalStep(Section):
             raise ValueError("next_review_on: expected a date for a hypothesis that is not dropped")
         if self.next_review_on is not None and self.next_review_on <= self.on:
             raise ValueError("next_review_on: expected a day after `on`")
+        if self.entered_on is not None and self.entered_on <= self.on:
+            raise ValueError("entered_on: expected a day after `on`, and none for a step of the day itself")
         if self.replaced_by == self.segment:
             raise ValueError("replaced_by: expected another segment")
         return self

@@ -2,8 +2,8 @@
 
 It sums the hashes of rows, so that their order says nothing, and names other leads, accounts and assets by their ids,
 so that it means the same in tomorrow's tables. Every version of a row counts and so do rows of the future: what time
-alone changes is told by `models/due.py`. A row that was mended, taken back or delivered late changes the number, which
-an instant of recording would not tell.
+alone changes is told by `models/segments/due.py`. A row that was mended, taken back or delivered late changes the
+number, which an instant of recording would not tell.
 
 What a lead's facts rest on: its own rows and those of whoever is linked with it or was handed a case of it, the
 accounts it ever pointed at and the accounts above these; and, where facts count colleagues, the rows of everybody at
@@ -17,11 +17,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
 from features.columns import Columns, available_threads, exact, in_ranges
+from features.ids import hashes_of
 from features.links import _rows_inside, components
 from features.tables import Tables
 
@@ -104,7 +104,7 @@ def fingerprints(tables: Tables, people: People, *, threads: int | None = None) 
 
     INVARIANT: neither the order of rows nor the numbers of ids matter, nor what else is in the tables.
     """
-    ids = {name: _of_text(getattr(tables, name)) for name in ("lead_ids", "account_ids", "asset_ids")}
+    ids = {name: hashes_of(getattr(tables, name)) for name in ("lead_ids", "account_ids", "asset_ids")}
     n, size = len(tables.lead_ids), len(tables.account_ids)
     threads = threads or available_threads()
     own, sites = np.zeros(n, dtype=np.uint64), np.zeros(size, dtype=np.uint64)
@@ -164,19 +164,6 @@ def _of_leads(columns: Columns, chosen: NDArray[np.bool_], *, keep_others: bool)
     return {name: column[kept] for name, column in columns.items()}
 
 
-def _of_text(texts: NDArray[np.object_]) -> Prints:
-    """A hash of each text, the same in every process."""
-    import pandas as pd
-
-    if not len(texts):
-        return np.empty(0, dtype=np.uint64)
-    encoded = pa.array(texts, pa.string()).dictionary_encode()
-    words = np.array([*encoded.dictionary.to_pylist(), ""], dtype=object)
-    hashed: Prints = np.asarray(pd.util.hash_array(words, categorize=False), dtype=np.uint64)
-    found: Prints = hashed[encoded.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)]
-    return found
-
-
 def _rows_of(columns: Columns, ids: Mapping[str, Prints], rows: int, number: int, threads: int) -> Prints:
     """A hash of each row: which table, and every column by its place among the names in order."""
     found = np.empty(rows, dtype=np.uint64)
@@ -187,7 +174,7 @@ def _rows_of(columns: Columns, ids: Mapping[str, Prints], rows: int, number: int
         if name == "lead":
             continue
         if column.dtype == object:
-            given.append((_of_text(column).view(np.int64), none))
+            given.append((hashes_of(column).view(np.int64), none))
         elif name in _REFERENCES:
             given.append((exact(columns, name, np.int32, rows), np.append(ids[_REFERENCES[name]], np.uint64(1))))
         else:

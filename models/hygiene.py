@@ -30,8 +30,8 @@ from features.inventory import Inventory
 from features.layout import LAYOUTS
 from features.tables import MICROSECONDS_A_DAY, Columns, Known, Tables
 from features.view import view_at
-from models.segment_map import SegmentMap
-from models.tellable import tellable
+from models.segments.map import SegmentMap
+from models.segments.tellable import tellable
 
 # FactDeclaration.source of a fact that is a field: `leads.role or title`.
 _FIELD = re.compile(r"^(leads|accounts)\.([a-z_]+)")

@@ -8,7 +8,7 @@ import pyarrow as pa
 from features.columns import exact
 from features.intake.settle import root_of
 from features.tables import microseconds
-from models.account_membership import held_by_accounts, held_of_members, of_accounts, shown_for_systems
+from models.segments.accounts import held_by_accounts, held_of_members, of_accounts, shown_for_systems
 from serving.decide import Decisions
 
 

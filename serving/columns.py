@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from features.evaluate import reading
 from features.tables import UNKNOWN_INSTANT
 from features.use.withheld import Withheld
-from models.statuses import NONE
+from models.segments.statuses import NONE
 from policy.rulings import EFFECT_ORDER, ERROR_BIT
 from serving.account_columns import account_segments
 from serving.actions import NO_ACTION

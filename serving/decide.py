@@ -30,11 +30,11 @@ from features.standing import CASES, CHANNEL_STOPS, cases
 from features.tables import YES, Known, Tables
 from features.view import view_at
 from models.bundle import read_bundle
-from models.membership import Memberships
 from models.scorecard import Points, Scorecard
 from models.scores import SEGMENT_FEATURE, Readiness, Scores
-from models.segment_map import SegmentMap
-from models.statuses import Deciding, StatusRules, purposes_of
+from models.segments.map import SegmentMap
+from models.segments.membership import Memberships
+from models.segments.statuses import Deciding, StatusRules, purposes_of
 from policy.book import Book
 from policy.gates import gate_columns
 from policy.rulings import Rulings, rule
@@ -79,10 +79,10 @@ class ChannelRulings:
 class Decisions:
     """Decisions about `n` leads, column by column, with everything that was decided from.
 
-    `deciding` has for each lead and purpose the status that decides (`models/statuses.py`). `told` are the facts with
-    the band and readiness besides, which overlays look at and no rule does; the same object where there are none.
-    `permits_end` is the instant until which a permit of each lead and channel holds; `suspect_share` is the part of
-    each lead's engagement that rests on events likelier made by a machine than by a person.
+    `deciding` has for each lead and purpose the status that decides (`models/segments/statuses.py`). `told` are the
+    facts with the band and readiness besides, which overlays look at and no rule does; the same object where there are
+    none. `permits_end` is the instant until which a permit of each lead and channel holds; `suspect_share` is the part
+    of each lead's engagement that rests on events likelier made by a machine than by a person.
     """
 
     decider: Decider

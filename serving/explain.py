@@ -13,7 +13,7 @@ from features.intake.titles import Titles
 from features.inventory import Inventory
 from features.tables import YES
 from features.view import view_at
-from models.segment_map import SegmentMap
+from models.segments.map import SegmentMap
 from policy.book import Book
 from policy.rulings import Rulings, rule
 from serving.api import LeadRequest, parse

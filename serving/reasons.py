@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from configs.conditions import facts_used
 from features.facts import Facts
-from models.segment_map import SegmentMap
+from models.segments.map import SegmentMap
 from policy.book import Book
 from policy.rulings import EFFECT_ORDER, ERROR_BIT, Rulings
 

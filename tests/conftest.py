@@ -18,6 +18,8 @@ os.environ.update(
     PROMETHEUS_MULTIPROC_DIR=_HOME,
     MPLBACKEND="Agg",
 )
+# A worker of pytest-xdist fixes the width of the terminal; tests that care say theirs.
+os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +46,7 @@ def _make_bundle(data: Path, out: Path) -> None:
     from models.bundle import write_bundle
     from models.readiness import fit_readiness
     from models.scorecard import Scorecard
-    from models.segment_map import SegmentMap
+    from models.segments.map import SegmentMap
 
     as_of = datetime(2026, 6, 30, tzinfo=UTC)
     settings = load_settings()

@@ -24,7 +24,7 @@ from features.intake.sources import find_files, read_tables
 from features.inventory import Inventory
 from features.records import Account, Lead
 from features.view import view_at
-from models.segment_map import SegmentMap
+from models.segments.map import SegmentMap
 from serving.decide import Decider
 
 SHIPPED = load_settings()

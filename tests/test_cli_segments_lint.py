@@ -14,7 +14,7 @@ from cli.app import app
 from cli.reference_lint import GROUPS, group_of, lint_codes
 from configs.errors import InputInvalid
 from configs.settings import load_settings
-from models.segment_findings import CODES
+from models.segments.lint.findings import CODES
 
 RUNNER = CliRunner()
 LOADED = cache(load_settings)

@@ -26,7 +26,7 @@ from features.records import Account, Consent, Event, Lead, Link, Suppression
 from features.tables import Known, Tables
 from features.use.permitted import UseRules, kinds_of, permitted, purposes_of, rules_of, sources_of
 from features.view import ViewRules, view_at
-from models.segment_map import SegmentMap
+from models.segments.map import SegmentMap
 
 SHIPPED = load_settings()
 RULES = UseRules.of(SHIPPED)

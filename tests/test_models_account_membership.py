@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from configs.identity import Governed
 from configs.settings import load_settings
 from features.tables import UNKNOWN_INSTANT
-from models.account_membership import (
+from models.segments.accounts import (
     NOBODY,
     AccountHeld,
     held_by_accounts,
     of_accounts,
     shown_for_systems,
 )
-from models.moves import STATUSES, Held, changes_between
-from models.segment_map import SegmentMap
+from models.segments.map import SegmentMap
+from models.segments.moves import STATUSES, Held, changes_between
 
 JAN, FEB, MAR, APR, MAY = 1, 2, 3, 4, 5
 OF_ACCOUNT = np.array([True, False, True])

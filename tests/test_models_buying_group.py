@@ -16,7 +16,7 @@ from features.account_facts import Roster
 from features.encode import encode_records
 from features.records import Account, Event, Lead, Suppression
 from models.buying_group import UNKNOWN, GroupRules, cells_of, cover, decision_readiness, focus_of
-from serving.accounts import AccountsView, Level, view_accounts
+from serving.accounts.view import AccountsView, Level, view_accounts
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 DAY = AS_OF - timedelta(days=1)

@@ -7,8 +7,8 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
-from models.clustering import Clustering, Method, cluster
-from models.field_ties import MixedColumns, indicators, votes_of
+from models.candidates.clustering import Clustering, Method, cluster
+from models.candidates.field_ties import MixedColumns, indicators, votes_of
 
 QUICK = {"sizes": (2, 3, 4), "resamples": 3, "stability_sample": 500}
 

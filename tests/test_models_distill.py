@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from configs.cards import FactDeclaration
 from configs.conditions import facts_used, leaves, parse
 from features.evaluate import Domain
-from models.conjunctions import conjunctions
-from models.distill import Distilled, distill, evaluate, measure, slug
+from models.candidates.conjunctions import conjunctions
+from models.candidates.distill import Distilled, distill, evaluate, measure, slug
 
 ON = date(2026, 6, 30)
 SPECIALTIES = ("oncology", "cardiology", "pharmacy", "other")

@@ -15,7 +15,7 @@ from features.encode import encode_records
 from features.evaluate import Domain, normal_form
 from features.fingerprint import People
 from features.records import Case, Consent, Event, Lead, Suppression, Touch
-from models.due import NEVER, DueRules, next_due
+from models.segments.due import NEVER, DueRules, next_due
 
 AS_OF = datetime(2026, 6, 30, 12, tzinfo=UTC)
 

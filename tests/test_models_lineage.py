@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from models.lineage import match
+from models.candidates.lineage import match
 
 
 def rows(n: int, *parts: range) -> np.ndarray:

@@ -18,9 +18,9 @@ from features.facts import Facts
 from features.readiness import percent_of, with_readiness
 from features.tables import UNKNOWN_INSTANT, microseconds
 from models.bands import BANDS
-from models.membership import Memberships, Prior
-from models.segment_map import SegmentMap
-from models.statuses import NONE, PURPOSES, StatusRules
+from models.segments.map import SegmentMap
+from models.segments.membership import Memberships, Prior
+from models.segments.statuses import NONE, PURPOSES, StatusRules
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 INSIDE = {"specialty": "cardiology", "care_setting": "outpatient"}

@@ -9,7 +9,7 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from features.tables import UNKNOWN_INSTANT
-from models.moves import KINDS, STATUSES, Because, Held, changes_between, moves_table
+from models.segments.moves import KINDS, STATUSES, Because, Held, changes_between, moves_table
 
 NOW = 1_000
 SEGMENTS = ("a", "b", "c")

@@ -18,9 +18,9 @@ from features.inventory import Inventory
 from features.layout import LAYOUTS
 from features.tables import Tables, microseconds
 from features.view import view_at
-from models.membership import Prior
-from models.reevaluation import Marks, Reevaluation
-from models.segment_map import SegmentMap
+from models.segments.map import SegmentMap
+from models.segments.membership import Prior
+from models.segments.reevaluation import Marks, Reevaluation
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = MICROSECONDS_A_DAY
@@ -240,7 +240,9 @@ def test_placing_whom_anything_changed_for_gives_the_memberships_of_placing_ever
             members = map_.members(facts, prior, as_of=as_of)
             own = chosen.again[chosen.beside]
             some.note(part.lead_ids, members, own, prior, now)
-            due = np.minimum(run.due(part, known, facts), run.due_of_terms(map_, facts, members))[own]
+            due = np.minimum(run.due(part, known, facts), run.due_of_terms(members, *map_.surely(facts, as_of.date())))[
+                own
+            ]
         else:
             due = np.empty(0, dtype=np.int32)
         marks = Marks.of(run.marks(tables, chosen, due, marks).table(), run.epoch(tables))

@@ -14,8 +14,8 @@ from configs.cards import FactDeclaration
 from configs.conditions import And, Compare, Condition, In, IsUnknown, Not, Or, ParameterName
 from configs.settings import load_settings
 from features.evaluate import TRUE, Domain, as_closure, as_columns
-from models.segment_columns import BLOCK, ConditionProgram
-from models.segment_map import SegmentMap
+from models.segments.columns import BLOCK, ConditionProgram
+from models.segments.map import SegmentMap
 
 ON = date(2026, 6, 30)
 COLOURS = ("red", "green", "blue")

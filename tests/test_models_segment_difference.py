@@ -22,8 +22,8 @@ from features.facts import FactBuilder, Facts, facts_of
 from features.inventory import Inventory
 from features.records import Account, Lead
 from features.tables import known_at
-from models.segment_difference import Difference, Move, Placed, Version, Worded, difference, scope
-from models.tellable import Tried, tellable
+from models.segments.difference import Difference, Move, Placed, Version, Worded, difference, scope
+from models.segments.tellable import Tried, tellable
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 ON = AS_OF.date()

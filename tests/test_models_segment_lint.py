@@ -17,11 +17,11 @@ from configs.content import Approval
 from configs.definitions import FallbackStep, SegmentDefinition
 from configs.settings import Settings, load_settings
 from features.evaluate import Domain
-from models.segment_findings import CODES
-from models.segment_lint import Finding, lint
-from models.segment_lint_conditions import DIMENSIONS, HIDING, STATUS_FACTS, dimension_of
-from models.segment_lint_data import map_of
-from models.segment_map import SegmentMap
+from models.segments.lint.conditions import DIMENSIONS, HIDING, STATUS_FACTS, dimension_of
+from models.segments.lint.data import map_of
+from models.segments.lint.findings import CODES
+from models.segments.lint.judge import Finding, lint
+from models.segments.map import SegmentMap
 
 ON = date(2026, 6, 30)
 FILE = "segments/clinicians.yaml"

@@ -19,10 +19,10 @@ from features.evaluate import Domain
 from features.intake.campaigns import Campaign, read_campaigns
 from features.records import Account, Lead, PriorMembership
 from models.hygiene import Gate
-from models.segment_findings import Finding
-from models.segment_lint import lint
-from models.segment_lint_data import Measured, as_if_approved, jaccard, measure
-from models.segment_map import SegmentMap
+from models.segments.lint.data import Measured, as_if_approved, jaccard, measure
+from models.segments.lint.findings import Finding
+from models.segments.lint.judge import lint
+from models.segments.map import SegmentMap
 
 ON = date(2026, 6, 30)
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)

@@ -13,7 +13,7 @@ from configs.settings import Settings, load_settings
 from features.evaluate import Domain
 from features.facts import Facts
 from features.tables import UNKNOWN_INSTANT, microseconds
-from models.segment_map import FEW, Prior, SegmentMap
+from models.segments.map import FEW, Prior, SegmentMap
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 # One lead per shipped segment that enters, and the one value whose change keeps it out.

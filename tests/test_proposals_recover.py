@@ -5,8 +5,8 @@ import pytest
 
 from benchmarks.proposals import best, conditions_of, with_noise, world_of
 from configs.settings import load_settings
-from models.clustering import cluster
-from models.field_ties import MixedColumns, votes_of
+from models.candidates.clustering import cluster
+from models.candidates.field_ties import MixedColumns, votes_of
 
 
 @pytest.mark.slow

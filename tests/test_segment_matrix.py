@@ -15,8 +15,8 @@ from cli.app import app
 from configs.definitions import SegmentDefinition
 from configs.settings import Settings, load_settings
 from features.evaluate import Domain
-from models.segment_map import SegmentMap
-from models.segment_matrix import COLUMNS, MatrixLine, segment_matrix
+from models.segments.map import SegmentMap
+from models.segments.matrix import COLUMNS, MatrixLine, segment_matrix
 from training.matrix_page import render_segment_matrix
 
 ON = date(2026, 6, 30)

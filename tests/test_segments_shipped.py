@@ -17,10 +17,10 @@ from configs.settings import DEFAULTS, Settings, load_settings
 from features.evaluate import TRUE, Domain, as_closure, as_columns, as_sql
 from features.facts import Facts
 from models.scorecard import Scorecard
-from models.segment_columns import ConditionProgram
-from models.segment_lint import lint
-from models.segment_map import Activation, SegmentMap
-from models.tellable import tellable
+from models.segments.columns import ConditionProgram
+from models.segments.lint.judge import lint
+from models.segments.map import Activation, SegmentMap
+from models.segments.tellable import tellable
 
 ON = date(2026, 6, 30)
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)

@@ -16,17 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import serving.apply as module
+import serving.memberships.apply as module
 from configs.errors import InputInvalid
 from configs.settings import Settings, load_settings
 from configs.triggers import Occurrence
 from features.evaluate import Domain
 from features.intake.sources import find_files, read_tables
-from models.segment_map import SegmentMap
-from serving.apply import Applied, apply
+from models.segments.map import SegmentMap
 from serving.decide import Decider
 from serving.files import sha256_of
-from serving.membership_state import read_state
+from serving.memberships.apply import Applied, apply
+from serving.memberships.state import read_state
 from serving.render import render
 from serving.rescore import rescore
 

@@ -27,16 +27,16 @@ from features.intake.sources import find_files, read_tables
 from features.records import Account, Case, Consent, Event, Lead, Suppression
 from features.tables import Tables
 from serving.account_columns import account_segments
-from serving.accounts import view_accounts
-from serving.activate import LEADS as LEAD_FILE
-from serving.activate import activate
-from serving.apply import apply
-from serving.crm_files import write_crm_files
+from serving.accounts.view import view_accounts
 from serving.decide import Decider
-from serving.membership_state import SCHEMA
-from serving.readiness_file import Told
-from serving.tagged import HEALTH, NOT_APPROVED, NOT_CLEAR, NOT_PLACED, OTHER_VERSION, UNSAFE_ID
-from serving.tags import Tags, tags_of
+from serving.memberships.apply import apply
+from serving.memberships.readiness_file import Told
+from serving.memberships.state import SCHEMA
+from serving.tags.activate import LEADS as LEAD_FILE
+from serving.tags.activate import activate
+from serving.tags.crm_files import write_crm_files
+from serving.tags.tagged import HEALTH, NOT_APPROVED, NOT_CLEAR, NOT_PLACED, OTHER_VERSION, UNSAFE_ID
+from serving.tags.tags import Tags, tags_of
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 DAY = AS_OF - timedelta(days=1)
@@ -394,7 +394,7 @@ def test_a_killed_run_leaves_the_old_tags(tmp_path: Path, monkeypatch: pytest.Mo
     def dies(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("serving.activate.write_crm_files", dies)
+    monkeypatch.setattr("serving.tags.activate.write_crm_files", dies)
     with pytest.raises(KeyboardInterrupt):
         activate(files, small(), state, tmp_path / "out", AS_OF + timedelta(days=1), suppressions_complete_as_of=AS_OF)
     assert (tmp_path / "out" / LEAD_FILE).read_bytes() == before

@@ -24,7 +24,7 @@ from features.intake.sources import Intake
 from features.pipeline import fit_spec
 from features.records import Account, Event, Lead, Suppression
 from features.tables import NO, YES, Tables, microseconds
-from models.segment_map import SegmentMap
+from models.segments.map import SegmentMap
 from policy.gates import forbidden_reason
 from training.dataset import Dataset, build_dataset, build_flat_dataset, folds, gated, labels, root_accounts
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 from tempfile import mkdtemp
@@ -13,14 +13,17 @@ import pytest
 from configs.definitions import SegmentDefinition
 from configs.errors import InputInvalid
 from configs.settings import Settings, load_settings
+from features.encode import encode_records
 from features.evaluate import Domain
 from features.intake.sources import find_files, read_tables
-from features.tables import Tables
-from models.clustering import cluster
-from models.segment_lint import FILL_IN, lint
-from models.segment_map import SegmentMap
-from training import propose as journey
-from training.propose import ProposalReport, propose, wilson
+from features.records import Lead, Link, Suppression
+from features.tables import MICROSECONDS_A_DAY, Tables, microseconds
+from models.candidates.clustering import cluster
+from models.segments.lint.judge import FILL_IN, lint
+from models.segments.map import SegmentMap
+from training.proposals import propose as journey
+from training.proposals.material import material_of
+from training.proposals.propose import ProposalReport, _conversion, propose
 from training.sample import make_sample
 
 SIZES = (9,)
@@ -164,17 +167,61 @@ def test_progress_runs_from_nothing_to_all() -> None:
     assert list(shares) == sorted(shares)
 
 
-@pytest.mark.slow
-def test_conversion_counts_outcomes_after_the_earlier_snapshot_only(tmp_path: Path) -> None:
-    tables, (report, _, _) = a_world(), a_report()
-    horizon = shipped().training.horizon_days * 86_400_000_000
+def test_conversion_counts_outcomes_between_the_earlier_snapshot_and_now_only() -> None:
+    tables, known = a_world(), shipped()
     at = np.asarray(tables.outcomes["occurred_at"])
-    cut = int(AS_OF.timestamp() * 1_000_000)
-    inside = (at > cut - horizon) & (at <= cut)
+    cut = microseconds(AS_OF)
+    inside = (at > cut - known.training.horizon_days * MICROSECONDS_A_DAY) & (at <= cut)
     only = {name: column[inside] for name, column in tables.outcomes.items()}
-    again = propose(replace(tables, outcomes=only), shipped(), AS_OF, tmp_path, sizes=SIZES)
-    assert [p.conversion for p in again.proposals] == [p.conversion for p in report.proposals]
-    assert [p.distilled for p in again.proposals] == [p.distilled for p in report.proposals]
+    whole, part = material_of(tables, known, AS_OF), material_of(replace(tables, outcomes=only), known, AS_OF)
+    assert whole.converted.any() and not inside.all()
+    assert np.array_equal(whole.converted, part.converted)
+    assert np.array_equal(whole.clustered.numbers, part.clustered.numbers, equal_nan=True)
+    assert np.array_equal(whole.clustered.categories, part.clustered.categories)
+    assert all(np.array_equal(column, part.conditioned[name]) for name, column in whole.conditioned.items())
+
+
+def a_few(days_recorded_late: int = 0) -> Tables:
+    """a and b are one person since long; b, c and d converted ten days ago; d objected to profiling yesterday."""
+    leads = [Lead(lead_id=name, audience="hcp", created_at=AS_OF - timedelta(days=300)) for name in "abcde"]
+    told = Suppression(lead_id="d", reason="profiling_objection", since_at=AS_OF - timedelta(days=1))
+    tables = encode_records(
+        leads,
+        vocabularies=shipped().vocabularies,
+        suppressions=[told],
+        suppressions_complete_as_of=AS_OF,
+        links=[Link(lead_id="a", other_lead_id="b", linked_at=AS_OF - timedelta(days=200), kind="same")],
+    )
+    at = np.full(3, microseconds(AS_OF - timedelta(days=10)))
+    kind = shipped().vocabularies["outcome_kind"].code(shipped().training.target_kinds[0])
+    outcomes = {
+        "lead": np.array([1, 2, 3], dtype=np.int32), "kind": np.full(3, kind, dtype=np.uint8), "occurred_at": at,
+        "recorded_at": at + np.array([0, days_recorded_late, 0]) * MICROSECONDS_A_DAY,
+    }  # fmt: skip
+    return replace(tables, outcomes=outcomes)
+
+
+def test_an_outcome_that_was_recorded_after_the_instant_is_not_known_at_it() -> None:
+    assert material_of(a_few(), shipped(), AS_OF).converted.tolist() == [True, False, True, True, False]
+    assert material_of(a_few(11), shipped(), AS_OF).converted.tolist() == [True, False, False, True, False]
+
+
+def test_who_objected_since_the_earlier_snapshot_is_in_no_conversion_either() -> None:
+    found = material_of(a_few(), shipped(), AS_OF)
+    assert found.kept.tolist() == [True, False, True, False, True] == found.kept_before.tolist()
+    conversion = _conversion(found.kept_before, found.converted, found.kept_before, 1)
+    assert conversion is not None and (conversion.leads, conversion.converted) == (3, 2)
+
+
+def test_of_many_groups_one_that_differs_by_chance_is_not_called_sure() -> None:
+    everybody, converted = np.ones(1000, dtype=bool), np.arange(1000) % 10 == 0
+    group = np.arange(1000) < 200
+    converted[:200] = np.arange(200) < 34  # 34 of 200 beside 80 of 800
+    alone, among = (_conversion(group, converted, everybody, groups) for groups in (1, 40))
+    assert alone is not None and among is not None and alone.lift_low > 1
+    assert (alone.surely, among.surely) == ("more", None)
+    rare = _conversion(~group, converted, everybody, 1)
+    assert rare is not None and rare.surely == "less"
 
 
 def test_too_few_leads_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -186,10 +233,3 @@ def test_without_events_or_outcomes_a_proposal_still_answers(tmp_path: Path) -> 
     report = propose(replace(a_world(), events={}, outcomes={}), shipped(), AS_OF, tmp_path, sizes=(4,))
     assert len(report.proposals) == report.clustering.chosen.k
     assert all(p.conversion is None or p.conversion.converted == 0 for p in report.proposals)
-
-
-def test_wilson_interval_by_hand() -> None:
-    low, high = wilson(5, 10)  # symmetric about one half: half-width z/(1+z²/n)·sqrt(1/(4n)+z²/(4n²))
-    assert (low, high) == (pytest.approx(0.2366, abs=1e-4), pytest.approx(0.7634, abs=1e-4))
-    assert wilson(0, 0) == (0.0, 1.0)
-    assert wilson(0, 10)[0] == 0.0

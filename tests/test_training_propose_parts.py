@@ -24,19 +24,19 @@ from features.intake.sources import find_files, read_tables
 from features.inventory import Inventory
 from features.tables import Tables
 from features.view import view_at
-from models.clustering import CandidateSegment, Clustering, Trial, cluster
-from models.distill import Distilled, Fidelity
+from models.candidates.clustering import CandidateSegment, Clustering, Trial, cluster
+from models.candidates.distill import Distilled, Fidelity
 from policy import reach as reach_module
 from serving.decide import Decider
-from training import propose as journey
-from training.proposal import Proposal
-from training.proposal_flat import fact_name, flat_material
-from training.proposal_folder import clear_drafts, digest_of, open_folder, write_members
-from training.proposal_material import Material, Standing, material_of
-from training.proposal_reasons import condition_refusal, covered, remap_of, why_of_cluster
-from training.propose import propose, propose_flat
-from training.reach import reachable
-from training.telling import Described, cliffs_delta, dimensions_of, traits_of
+from training.proposals import propose as journey
+from training.proposals.flat import fact_name, flat_material
+from training.proposals.folder import clear_drafts, digest_of, open_folder, write_members
+from training.proposals.material import Material, Standing, material_of
+from training.proposals.proposal import Proposal
+from training.proposals.propose import propose, propose_flat
+from training.proposals.reach import reachable
+from training.proposals.reasons import condition_refusal, covered, remap_of, why_of_cluster
+from training.proposals.telling import Described, cliffs_delta, dimensions_of, traits_of
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 

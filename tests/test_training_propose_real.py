@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 from cli.app import app
 from configs.settings import load_settings, load_source
 from features.intake.flat import read_flat
-from models.clustering import cluster
-from training import propose as journey
-from training.proposal import ProposalReport
-from training.propose import propose_flat
+from models.candidates.clustering import cluster
+from training.proposals import propose as journey
+from training.proposals.proposal import ProposalReport
+from training.proposals.propose import propose_flat
 
 ROWS = 2_240
 

@@ -16,7 +16,7 @@ from configs.settings import load_settings
 from features.intake.quality.check import check, check_any
 from features.intake.sources import find_files, read_tables
 from models.hygiene import judge
-from models.segment_map import SegmentMap
+from models.segments.map import SegmentMap
 from training.quality_report import quality_pictures, render_quality_report
 
 SETTINGS = load_settings()

@@ -27,25 +27,22 @@ from features.encode import encode_records
 from features.intake.campaigns import Campaign
 from features.records import Account, Event, Lead, Touch
 from features.tables import Columns, microseconds
-from models.segment_due import due_of
-from training.segment_advice import suggestions_of
-from training.segment_evidence import (
+from models.segments.review_due import due_of
+from models.shares import Share, newcombe, wilson, z_for
+from training.reviews.advice import suggestions_of
+from training.reviews.evidence import (
     Overlap,
     Point,
     Reading,
     Review,
     SegmentReview,
-    Share,
     change_of,
-    newcombe,
     splits_by_need,
     splits_by_rate,
-    wilson,
-    z_for,
 )
-from training.segment_pages import render_segment_review
-from training.segment_review import review
-from training.segment_sparks import spark
+from training.reviews.pages import render_segment_review
+from training.reviews.review import review
+from training.reviews.sparks import spark
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 ON = AS_OF.date()
@@ -64,6 +61,7 @@ def test_intervals_are_those_that_their_authors_print() -> None:
     assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)  # Newcombe 1998, two-sided intervals, table I
     found = newcombe(Share(56, 70), Share(48, 80))
     assert found == pytest.approx((0.0524, 0.3339), abs=5e-5)  # Newcombe 1998, interval estimation, table II (a), 10
+    assert wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4) and wilson(0, 10)[0] == 0.0
     assert wilson(0, 0) == (0.0, 1.0) and z_for(1) == pytest.approx(1.959964, abs=1e-6)
 
 

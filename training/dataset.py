@@ -8,7 +8,7 @@ accounts, what trains is the earlier snapshots of the others.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -32,7 +32,7 @@ from features.use.permitted import kinds_lost, permitted
 from features.use.withheld import Withheld
 from features.view import ViewRules, usable, view_at
 from models.scorecard import Scorecard
-from models.segment_map import SegmentMap
+from models.segments.map import SegmentMap
 from policy.book import Book
 from policy.gates import gate_columns, may_score
 from policy.rulings import rule
@@ -193,10 +193,15 @@ def withheld_counts(withheld: Withheld | None) -> dict[str, int]:
     return {f"withheld: {one['what']} ({one['rule']} {one['reason']})": int(one["count"]) for one in found}
 
 
-def labels(tables: Tables, settings: Settings, snapshot: datetime, as_of: datetime) -> Bools:
-    """Which leads reached a target outcome in (snapshot, snapshot + horizon], known by `as_of`; one entry a lead."""
+def labels(
+    tables: Tables, settings: Settings, snapshot: datetime, as_of: datetime, kinds: Sequence[str] = ()
+) -> Bools:
+    """Which leads reached an outcome in (snapshot, snapshot + horizon], known by `as_of`; one entry a lead.
+
+    `kinds` are the outcomes that count; those that readiness is trained on when empty.
+    """
     vocabulary = settings.vocabularies["outcome_kind"]
-    targets = [vocabulary.code(kind) for kind in settings.training.target_kinds]
+    targets = [vocabulary.code(kind) for kind in kinds or settings.training.target_kinds]
     start, stop, known = (
         microseconds(t) for t in (snapshot, snapshot + timedelta(days=settings.training.horizon_days), as_of)
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from configs.definitions import LeadStatus
-from models.segment_matrix import COLUMNS, STATUSES, MatrixLine
+from models.segments.matrix import COLUMNS, STATUSES, MatrixLine
 
 PURPOSES = ("medical education", "promotional")
 

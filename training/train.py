@@ -22,7 +22,7 @@ from models.bundle import Bundle, write_bundle
 from models.hygiene import Hygiene, judge
 from models.readiness import Readiness, fit_readiness
 from models.scorecard import Scorecard
-from models.segment_map import SegmentMap
+from models.segments.map import SegmentMap
 from policy.book import Book
 from training.baselines import fit_baselines, fit_points
 from training.dataset import Dataset, build_dataset, build_flat_dataset

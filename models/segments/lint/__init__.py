@@ -1,0 +1,1 @@
+"""The field's known mistakes in segment definitions."""

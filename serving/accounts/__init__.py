@@ -1,0 +1,1 @@
+"""Accounts as people see them: stage, buying group, who is missing."""

@@ -1,0 +1,1 @@
+"""Memberships from one run to the next: state, moves, triggers."""

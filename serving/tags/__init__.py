@@ -1,0 +1,1 @@
+"""What a CRM is given about leads and accounts."""

@@ -1,0 +1,1 @@
+"""The proposal journey and what it leaves behind."""

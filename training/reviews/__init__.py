@@ -1,0 +1,1 @@
+"""The review of segments with evidence."""
