@@ -19,7 +19,7 @@ Report = Callable[[str, float], None]
 
 def line(text: str) -> None:
     """Print one line; a path longer than the terminal is never cut in two, so that it can be copied."""
-    console.print(text, overflow="ignore")
+    console.print(text, overflow="ignore", crop=False)
 
 
 def aside(text: str) -> None:

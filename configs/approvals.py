@@ -31,6 +31,7 @@ FIRST_SEAL = "0" * 64
 MOST_CHARACTERS = 2_000
 # Keys of a definition that nobody writes there: the steps say them.
 _RESOLVED = {"status", "approval", "covered_from", "next_review_on", "replaced_by"}
+_TITLES = frozenset({"dr", "prof", "professor", "mr", "mrs", "ms", "md", "phd", "pharmd", "mba", "rn"})
 _ONLY_FOR = {"expires_on": "approved", "replaced_by": "retired", "outcome": "reviewed", "next_review_on": "reviewed"}
 
 
@@ -277,8 +278,22 @@ def sealed_steps(steps: Sequence[ApprovalStep]) -> list[ApprovalStep]:
 
 
 def same_person(left: str, right: str) -> bool:
-    """Whether two names are the same, whatever their case, spacing, accents, width, look-alikes and order of words."""
-    return sorted(normalize(left).split("_")) == sorted(normalize(right).split("_"))
+    """Whether two names may be one person's, whatever their case, spacing, accents, width, look-alikes and order.
+
+    Titles say nothing, an initial stands for a name, and who is named among others is named: of two people who write
+    themselves `J. Doe` and `Jane Doe` nobody can tell that they are two.
+    """
+    one, other = _names(left), _names(right)
+    return _all_in(one, other) or _all_in(other, one) or "".join(one) == "".join(other)
+
+
+def _names(text: str) -> list[str]:
+    words = normalize(text).split("_")
+    return [word for word in words if word not in _TITLES] or words
+
+
+def _all_in(few: Sequence[str], many: Sequence[str]) -> bool:
+    return all(any(a == b or (1 in (len(a), len(b)) and a[:1] == b[:1]) for b in many) for a in few)
 
 
 def _unknown_ids(step: ApprovalStep, key: str, ids: Collection[str]) -> Iterator[Problem]:

@@ -267,6 +267,24 @@ def test_the_record_says_what_exactly_was_approved_and_earlier_versions_too(
         records(ID, None, tmp_path / "r.txt", None, folder)
 
 
+def test_a_step_that_is_dated_back_says_for_good_when_it_was_entered(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new_version(folder)
+    back = TODAY - timedelta(days=30)
+    submit(ID, "Ada Lovelace", None, back.isoformat(), folder)
+    _approve(folder)
+    asked, approved = load_approvals(folder / "approvals.yaml")[-2:]
+    assert (asked.on, asked.entered_on, approved.entered_on) == (back, TODAY, None)
+    plain = tmp_path / "r.json"
+    records(ID, None, plain, None, folder)
+    remarks = json.loads(plain.read_text(encoding="utf-8"))["remarks"]
+    assert f"The proposed step by Ada Lovelace is dated {back} and was entered on {TODAY}." in remarks
+    capsys.readouterr()
+    history(ID, folder)
+    assert f"entered on {TODAY}" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_broken_list_stops_every_command_with_its_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder / "approvals.yaml"
     text = path.read_text(encoding="utf-8")

@@ -217,6 +217,15 @@ def test_a_step_says_what_belongs_to_it_and_nothing_else(kind: str, wrong: dict[
         ("Jane\u200b Doe", "Jane Doe", True),  # zero width
         ("J\u0430ne Doe", "Jane Doe", True),  # a Cyrillic a
         ("Mu\u0308ller", "M\u00fcller", True),
+        ("JaneDoe", "Jane Doe", True),
+        ("jane.doe@example.com", "Jane Doe", True),
+        ("Dr. Jane Doe, PharmD", "Doe, Jane", True),
+        ("J. Doe", "Jane Doe", True),  # nobody can tell that they are two
+        ("Max Roe and Jane Doe", "Jane Doe", True),
+        ("J. Doe", "Max Doe", False),
+        ("Dr", "Jane Doe", False),
+        ("---", "J. D.", False),
+        ("education lead, oncology", "medical director oncology", False),
         ("Jane Doe", "Jane Roe", False),
         ("\u674e\u660e", "\u738b\u660e", False),
     ],

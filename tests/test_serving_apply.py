@@ -218,6 +218,11 @@ def test_who_may_not_be_profiled_leaves_every_segment_and_nothing_is_kept(
     state = read_state(out)
     assert state is not None
     assert "L1" not in state.memberships["lead_id"].to_pylist()
+    # Nor what they do and treat, which triggers would compare; and a visit of theirs fires nothing, that night or later.
+    assert "L1" not in state.watched["lead_id"].to_pylist()
+    visit = {"event_id": "e", "lead_id": "L1", "occurred_at": said(1.5), "recorded_at": said(1.5), "kind": "field_visit"}
+    later = run(write(tmp_path / "c", leads=rows, suppressions=[stop], events=[visit]), out, 2)
+    assert (later.placed, later.forbidden, dict(later.fired)) == (1, 1, {})
 
 
 def test_without_fresh_stops_everybody_stays_as_they_were(begun: Path, tmp_path: Path) -> None:

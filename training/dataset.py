@@ -193,9 +193,7 @@ def withheld_counts(withheld: Withheld | None) -> dict[str, int]:
     return {f"withheld: {one['what']} ({one['rule']} {one['reason']})": int(one["count"]) for one in found}
 
 
-def labels(
-    tables: Tables, settings: Settings, snapshot: datetime, as_of: datetime, kinds: Sequence[str] = ()
-) -> Bools:
+def labels(tables: Tables, settings: Settings, snapshot: datetime, as_of: datetime, kinds: Sequence[str] = ()) -> Bools:
     """Which leads reached an outcome in (snapshot, snapshot + horizon], known by `as_of`; one entry a lead.
 
     `kinds` are the outcomes that count; those that readiness is trained on when empty.

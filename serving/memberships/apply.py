@@ -114,7 +114,7 @@ def apply(
         told("finding moves", 0.8)
         moves = moves_of(now, folded, settings)
         memberships = held_table(folded.after, folded.ids, pa.array(folded.segment_ids, pa.string()))
-        watched = watched_table(now.known, now.facts, now.segment_map.domain, settings.triggers)
+        watched = watched_table(now.watched, now.facts, now.segment_map.domain, settings.triggers)
         others = of_all_others(now, state)
         if others is not None:
             memberships = pa.concat_tables([memberships, others.memberships])

@@ -80,6 +80,14 @@ class Evaluated:
     tables: Tables
     before: Before | None
 
+    @property
+    def watched(self) -> Known:
+        """What is known, with only those present whose values may be kept for the next run to compare.
+
+        INVARIANT: of who may not be profiled nothing is watched, and nothing fires.
+        """
+        return _without(self.known, self.forbidden)
+
 
 @dataclass(frozen=True, slots=True)
 class Folded:
@@ -180,6 +188,10 @@ def evaluate(
         tables=part,
         before=before,
     )
+
+
+def _without(known: Known, forbidden: NDArray[np.bool_]) -> Known:
+    return replace(known, present=known.present & ~forbidden)
 
 
 def _everybody_is_due(settings: Settings, state: State | None, on: date, scores: Path | None) -> str:
