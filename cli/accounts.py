@@ -72,7 +72,7 @@ def list_(
                 row["people"],
                 _said(row["engaged"]),
                 row["signers"],
-                ", ".join(titles[part] for part in row["missing"]) or "nobody",
+                _missing([titles[part] for part in row["missing"]], row["decision_moment"]),
             )
             for row in ordered.slice(0, rows).to_pylist()
         ],
@@ -197,6 +197,8 @@ def _view(
         raise InputInvalid(str(data), "expected a table of accounts beside the leads")
     with step("Reading tables"):
         intake = read_tables(files, settings, assets=settings.assets, as_of=instant)
+    if intake.rejects.num_rows:
+        line(f"[yellow]{intake.rejects.num_rows:,} rows were rejected: leadwell data check says why[/yellow]")
     with step("Looking at accounts"):
         return view_accounts(intake.tables, settings, instant, product=product)
 
@@ -208,6 +210,11 @@ def _expected(option: str, given: str | None, allowed: list[str]) -> None:
 
 def _said(value: object) -> str:
     return "unknown" if value is None else str(value).replace("_", " ")
+
+
+def _missing(titles: list[str], asked: object) -> str:
+    """Who is missing; unknown where nobody knows what is asked."""
+    return (", ".join(titles) or "nobody") if asked else "unknown"
 
 
 def _print_card(card: AccountCard, rows: int) -> None:
@@ -245,7 +252,7 @@ def _print_card(card: AccountCard, rows: int) -> None:
             [
                 (
                     s.account_id, len(s.people), dict(s.facts)["stage"], s.points if s.points >= 0 else "unknown",
-                    s.moment, ", ".join(n.title for n in s.needs if n.state == "missing") or "nobody",
+                    s.moment, _missing([n.title for n in s.needs if n.state == "missing"], s.needs),
                 )
                 for s in card.sites[:rows]
             ],

@@ -9,6 +9,7 @@ import typer
 
 from cli.clock import clock_of, moment
 from cli.screen import line, next_step, step, table
+from configs.errors import InputInvalid
 
 if TYPE_CHECKING:
     from configs.settings import Settings
@@ -38,8 +39,11 @@ def apply(
     """
     from configs.settings import load_settings
     from features.intake.sources import find_files
+    from features.layout import LAYOUTS
     from serving.memberships.apply import apply as apply_segments
 
+    if out.name in LAYOUTS and out.resolve().parent == data.resolve():
+        raise InputInvalid(str(out), f"expected another folder: below --data it would be read as the table {out.name}")
     settings = load_settings(configs)
     instant = clock_of(data).settle(as_of)
     complete = moment(suppressions_complete_as_of) if suppressions_complete_as_of else None
@@ -48,10 +52,10 @@ def apply(
             find_files(data), settings, out, instant,
             scores=scores, suppressions_complete_as_of=complete, progress=report,
         )  # fmt: skip
-    _show(done, settings, data)
+    _show(done, settings, data, f" --as-of {as_of}" if as_of else "")
 
 
-def _show(done: Applied, settings: Settings, data: Path) -> None:
+def _show(done: Applied, settings: Settings, data: Path, when: str) -> None:
     ordered = [d.id for d in sorted(settings.segments, key=lambda d: (d.priority, d.id))]
     names = [name for name in ordered if name in done.after] + sorted(set(done.after) - set(ordered))
     kinds = ("entered", "left", "paused", "follow_up", "active")
@@ -94,7 +98,7 @@ def _show(done: Applied, settings: Settings, data: Path) -> None:
         accounts = f" and {done.account_moves:,} of accounts" if done.account_moves else ""
         line(f"{total:,} moves of leads{accounts}: {done.state / 'moves'}")
         line(f"memberships: {done.state / 'memberships.parquet'}")
-    next_step(f"leadwell rescore --data {data} --memberships {done.state / 'memberships.parquet'} --out scores/")
+    next_step(f"leadwell rescore --data {data} --memberships {done.state / 'memberships.parquet'}{when} --out scores/")
 
 
 def register(segments: typer.Typer) -> None:

@@ -57,11 +57,13 @@ def propose(
 def _from_tables(data: Path, settings: Settings, as_of: str | None, out: Path) -> ProposalReport:
     from features.intake.quality.check import check
     from features.intake.sources import find_files, read_tables
+    from training.proposals.folder import open_folder
     from training.proposals.propose import propose as propose_segments
 
     if data.is_file():
         raise InputInvalid(str(data), "expected a folder with one file for each table; a flat export needs --source")
     instant, files = chosen(as_of, data), find_files(data)
+    open_folder(out)  # said before everything is read, not after
     with step("Reading tables"):
         intake = read_tables(files, settings, assets=settings.assets, as_of=instant)
     with step("Checking the data"):

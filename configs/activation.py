@@ -80,7 +80,10 @@ class CrmFile(Section):
 
 
 class Crm(Section):
-    """How one CRM reads an import: `empty` overwrites words with nothing, `empty_number` numbers and days."""
+    """How one CRM reads an import: `empty` overwrites words with nothing, `empty_number` numbers and days.
+
+    No vocabulary has the word `empty`: what is not known would be told as something that is.
+    """
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")
     empty: str
@@ -110,7 +113,11 @@ def activation_problems(found: Mapping[str, Any]) -> Iterator[Problem]:
     for status in settings.shown_statuses:
         if status not in statuses:
             yield Problem(FILE, "shown_statuses", f"expected one of {', '.join(statuses)}, found {status!r}")
+    words = {value for vocabulary in found["vocabularies"].values() for value in vocabulary.values}
     for crm in settings.crms:
+        if crm.empty in words:
+            expected = f"expected a word that no vocabulary has, found {crm.empty!r}"
+            yield Problem(FILE, f"crms.{crm.id}.empty", expected)
         for file in crm.files:
             at = f"crms.{crm.id}.files.{file.name}"
             tags = TAGS[file.unit]

@@ -4,8 +4,9 @@ The rules are one fold: `Standing.objection` says why a step may not follow, `St
 Loading folds the whole list and reports every objection; a command asks before it appends.
 
 Every step carries a seal: the SHA-256 of the seal before it and of its own content. Whoever changes, removes or moves a
-past step breaks every seal from there on, and loading says at which one. This finds a slip and a quiet edit; against
-somebody who seals the whole list anew stands the history of the repository that the list is kept in.
+past step breaks every seal from there on, and loading says at which one. This finds a slip and a quiet edit. A list
+whose newest steps were cut off fits, and so does one that somebody sealed anew: against both stands the history of the
+repository that the list is kept in.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from configs.settings import Settings
 from features import consent, standing
 from features.account import NEEDED, ROLL_UP
 from features.blocks import FactColumns, places_in
-from features.columns import SortedEvents, exact
+from features.columns import SortedEvents, available_threads, exact, in_ranges
 from features.engagement import EngagementPlan
 from features.facts import (
     _ACCOUNT_FIELDS,
@@ -27,9 +27,10 @@ from features.facts import (
     Facts,
     _account_codes,
     _either,
+    _fill_days,
     _lead_codes,
-    _numbers,
 )
+from features.fill import fill_whole
 from features.pipeline import signals_of
 from features.tables import YES, Known, Tables
 from features.view import view_at
@@ -129,11 +130,22 @@ class AskedFacts:
             given = known.events.unsorted if isinstance(known.events, SortedEvents) else known.events
             known = replace(known, events={name: column for name, column in given.items() if name != "asset"})
         signals = signals_of(known, builder.plan, builder.decision_maker, threads=threads)
-        numbers = _numbers(known, builder, signals, since_meeting, touches)
+        days = np.empty((len(_DAYS), n), dtype=np.int32)
+        _fill_days(known, signals, since_meeting, touches, days)
+        # In their place: the sums of weights are ours, and a copy of them would be the largest thing here.
+        counts, plan = signals.measures.counts, builder.plan
+        rows = np.arange(len(counts))
+        in_ranges(
+            lambda _, a, b: fill_whole(counts, rows[a:b], plan.weighted, counts[a:b]),
+            len(counts),
+            threads or available_threads(),
+            worth=2,
+        )
+        counted = tuple(name if name in builder.counts else "" for name in plan.names)
         told = standing.told(known, builder.standing, on_channels)
-        named = (tuple(_LEAD_FIELDS), tuple(_ACCOUNT_FIELDS), (*builder.counts, *_DAYS, *ROLL_UP), standing.CASES,
+        named = (tuple(_LEAD_FIELDS), tuple(_ACCOUNT_FIELDS), counted, _DAYS, ROLL_UP, standing.CASES,
                  standing.LEAD_STOPS, standing.TOLD)  # fmt: skip
-        blocks = (lead, account, numbers, cases, stops, told)
+        blocks = (lead, account, counts, days, signals.roll_up, cases, stops, told)
         places = {name: place for name, place in places_in(named).items() if name in self.names}
         return Facts(n, (), FactColumns(places, tuple(_per_lead(block) for block in blocks), {}))
 

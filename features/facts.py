@@ -322,28 +322,32 @@ def _account_codes(known: Known, builder: FactBuilder) -> NDArray[np.uint8]:
 
 
 def _numbers(
-    known: Known,
-    builder: FactBuilder,
-    signals: Signals,
-    days_since_meeting: NDArray[np.int32],
+    known: Known, builder: FactBuilder, signals: Signals, days_since_meeting: NDArray[np.int32],
     touches: NDArray[np.int32],
-) -> NDArray[np.int32]:
+) -> NDArray[np.int32]:  # fmt: skip
     """Counts, then `_DAYS`, then the roll-up."""
     n, counts = len(known.lead_ids), len(builder.counts)
     found = np.empty((counts + len(_DAYS) + len(ROLL_UP), n), dtype=np.int32)
     fill_whole(signals.measures.counts, builder.count_rows, signals.measures.plan.weighted, found)
-    last = found[counts]
+    _fill_days(known, signals, days_since_meeting, touches, found[counts : counts + len(_DAYS)])
+    found[counts + len(_DAYS) :] = signals.roll_up
+    return found
+
+
+def _fill_days(
+    known: Known, signals: Signals, days_since_meeting: NDArray[np.int32], touches: NDArray[np.int32],
+    found: NDArray[np.int32],
+) -> None:  # fmt: skip
+    """Write the rows of `_DAYS`."""
+    last, verified, meeting, of_touches, field_touch = found[0], found[1], found[2], found[3:5], found[5]
     last[:] = signals.measures.of("days_since_last_event")
     if signals.measures.supplied:
         last[last < 0] = NEVER_DAYS
-    _days_since(exact(known.leads, "verified_at", np.int64, n), known.as_of_day, found[counts + 1])
-    found[counts + 2] = days_since_meeting
-    found[counts + 3 : counts + 5] = touches
-    found[counts + 5] = signals.days_since_field_touch
+    _days_since(exact(known.leads, "verified_at", np.int64, len(last)), known.as_of_day, verified)
+    meeting[:], of_touches[:] = days_since_meeting, touches
+    field_touch[:] = signals.days_since_field_touch
     if known.touches and known.events:
-        found[counts + 5][found[counts + 5] < 0] = NEVER_DAYS
-    found[counts + 6 :] = signals.roll_up
-    return found
+        field_touch[field_touch < 0] = NEVER_DAYS
 
 
 @njit(cache=True, nogil=True)

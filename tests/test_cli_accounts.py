@@ -127,7 +127,22 @@ def test_tags_of_a_made_world_are_written_after_apply(world: Path, tmp_path: Pat
         row["account_id"]: row["segments"] for row in pq.read_table(out / "account_tags.parquet").to_pylist()
     }
     assert held
+    assert len(set(pq.read_table(state / "moves")["segment_map"].to_pylist())) == 1
     assert all(row["segment_id"] in of_accounts[row["account_id"]] for row in held if row["account_id"] in of_accounts)
+
+
+def test_where_the_next_decision_is_unknown_so_is_who_is_missing_for_it(tmp_path: Path) -> None:
+    leads = "lead_id,recorded_at,audience,account_id\nL1,2026-06-01T00:00:00Z,hcp,A1\nL2,yesterday,hcp,A1\n"
+    (tmp_path / "leads.csv").write_text(leads)
+    (tmp_path / "accounts.csv").write_text("account_id,recorded_at\nA1,2026-06-01T00:00:00Z\n")
+    listed = said(run("accounts", "list", "--data", tmp_path, "--as-of", "2026-06-30"))
+    assert "A1 unknown unknown unknown, unknown 1 unknown 0 unknown" in listed
+    assert "1 rows were rejected" in listed
+
+
+def test_a_state_where_it_would_be_read_as_a_table_is_refused(world: Path) -> None:
+    told = mistake("segments", "apply", "--data", world, "--out", world / "memberships")
+    assert "it would be read as the table memberships" in told
 
 
 def test_mistakes_are_told_in_one_line(world: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from datetime import date
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from configs.cards import FactDeclaration
 from configs.conditions import facts_used, leaves, parse
 from features.evaluate import Domain
 from models.candidates.conjunctions import conjunctions
-from models.candidates.distill import Distilled, distill, evaluate, measure, slug
+from models.candidates.distill import Distilled, distill, evaluate, measure, round_number, slug
 
 ON = date(2026, 6, 30)
 SPECIALTIES = ("oncology", "cardiology", "pharmacy", "other")
@@ -145,3 +146,11 @@ def test_rules_are_grown_for_what_earlier_rules_left() -> None:
 def test_a_slug_is_made_of_the_values() -> None:
     assert slug("specialty = 'oncology' AND care_setting IN ('academic', 'community')") == "oncology_academic_community"
     assert slug("clicks >= 2") == "cluster"
+
+
+@pytest.mark.parametrize(
+    ("exact", "said"),
+    [(0, 0), (7, 7), (99, 99), (104, 100), (105, 110), (193, 190), (66_313, 66_000), (99_500, 100_000)],
+)
+def test_a_threshold_is_a_number_that_a_person_would_say(exact: int, said: int) -> None:
+    assert round_number(exact) == said

@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 import serving.memberships.apply as module
+from cli.app import app
 from configs.errors import InputInvalid
 from configs.settings import Settings, load_settings
 from configs.triggers import Occurrence
@@ -26,6 +29,8 @@ from models.segments.map import SegmentMap
 from serving.decide import Decider
 from serving.files import sha256_of
 from serving.memberships.apply import Applied, apply
+from serving.memberships.forget import forget
+from serving.memberships.readiness_file import told_by
 from serving.memberships.state import read_state
 from serving.render import render
 from serving.rescore import rescore
@@ -206,6 +211,21 @@ def test_a_merged_lead_leaves_and_its_person_keeps_the_membership(tmp_path: Path
     assert told(done, "A") == []
 
 
+def test_an_account_has_the_segments_of_a_person_whose_other_record_names_it(tmp_path: Path) -> None:
+    hospital = {"account_id": "hospital", "recorded_at": said(-60), "organization_type": "health_system",
+                "integration_need": "ehr"}  # fmt: skip
+    asks = {"specialty": "neurology", "product_interest": "software"}
+    first, second = (lead(name, created_at=said(day), **asks) for name, day in (("A", -40), ("B", -35)))
+    rows = [{**first, "account_id": ""}, {**second, "account_id": "hospital"}, *OTHERS]
+    link = {"lead_id": "A", "other_lead_id": "B", "linked_at": said(-10), "kind": "same"}
+    out = tmp_path / "state"
+    run(write(tmp_path / "a", leads=rows, accounts=[*ACCOUNTS, hospital], links=[link]), out, 0)
+    held = pq.read_table(out / "account_memberships.parquet").to_pylist()
+    assert [(one["account_id"], one["segment_id"], one["people"]) for one in held] == [
+        ("hospital", "software_ehr_health_system", 1)
+    ]
+
+
 @pytest.mark.parametrize(("country", "reason"), [("DE", "profiling_objection"), ("US", "erasure")])
 def test_who_may_not_be_profiled_leaves_every_segment_and_nothing_is_kept(
     tmp_path: Path, country: str, reason: str
@@ -218,9 +238,15 @@ def test_who_may_not_be_profiled_leaves_every_segment_and_nothing_is_kept(
     state = read_state(out)
     assert state is not None
     assert "L1" not in state.memberships["lead_id"].to_pylist()
-    # Nor what they do and treat, which triggers would compare; and a visit of theirs fires nothing, that night or later.
+    # Nor what they do and treat, which triggers would compare; and a visit of theirs fires nothing.
     assert "L1" not in state.watched["lead_id"].to_pylist()
-    visit = {"event_id": "e", "lead_id": "L1", "occurred_at": said(1.5), "recorded_at": said(1.5), "kind": "field_visit"}
+    visit = {
+        "event_id": "e",
+        "lead_id": "L1",
+        "occurred_at": said(1.5),
+        "recorded_at": said(1.5),
+        "kind": "field_visit",
+    }
     later = run(write(tmp_path / "c", leads=rows, suppressions=[stop], events=[visit]), out, 2)
     assert (later.placed, later.forbidden, dict(later.fired)) == (1, 1, {})
 
@@ -513,6 +539,36 @@ def test_rescore_goes_on_from_the_memberships_of_the_state(small_world: Path, tm
     assert pa.types.is_timestamp(state.memberships.schema.field("entered_at").type)
 
 
+def scores(folder: Path, *lead_ids: str) -> Path:
+    """A result of `rescore` as of day 0, as far as it is read here."""
+    part = folder / "decisions" / "part-00000.parquet"
+    part.parent.mkdir(parents=True)
+    n = len(lead_ids)
+    pq.write_table(pa.table({"lead_id": list(lead_ids), "band": ["hot"] * n, "probability": [0.5] * n}), part)
+    files = {"decisions/part-00000.parquet": {"sha256": sha256_of(part)}}
+    manifest = {"as_of": said(0), "merkle_root": "m", "files": files}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_scores_are_those_of_these_leads_and_whole_or_they_are_refused(tmp_path: Path) -> None:
+    ids = np.array(["L1", "L2"], dtype=object)
+    told = told_by(scores(tmp_path / "scores", "L2", "L3"), at(0), ids)
+    assert (told.band[0], np.isnan(told.probability[0]), told.probability[1]) == (0, True, 0.5)
+    with pytest.raises(InputInvalid, match="expected scores of these leads"):
+        told_by(scores(tmp_path / "others", "K1"), at(0), ids)
+    part = tmp_path / "scores" / "decisions" / "part-00000.parquet"
+    part.write_bytes(part.read_bytes() + b" ")
+    with pytest.raises(InputInvalid, match=r"part-00000\.parquet: expected the file that the manifest names"):
+        told_by(tmp_path / "scores", at(0), ids)
+    part.unlink()
+    with pytest.raises(InputInvalid, match=r"part-00000\.parquet: expected the file that the manifest names"):
+        told_by(tmp_path / "scores", at(0), ids)
+    (tmp_path / "scores" / "manifest.json").write_text("[]")
+    with pytest.raises(InputInvalid, match="expected the result of `leadwell rescore --out`"):
+        told_by(tmp_path / "scores", at(0), ids)
+
+
 # --- only what changed -----------------------------------------------------------------------------------------------
 
 
@@ -568,3 +624,60 @@ def test_placing_whom_something_changed_for_gives_the_state_and_the_moves_of_pla
             assert pq.read_table(some / name).equals(pq.read_table(everybody / name)), (day, name)
         assert moves(one) == moves(two)
     assert 0 < placed < asked * 0.7
+
+
+# --- erasure ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_erasure_leaves_nothing_of_a_person_in_any_night_and_everybody_else_as_they_were(tmp_path: Path) -> None:
+    data, out = write(tmp_path / "data", leads=[lead("L1"), lead("L2"), *OTHERS]), tmp_path / "state"
+    run(data, out, 0)
+    without = write(tmp_path / "without", leads=[lead("L2"), *OTHERS])
+    run(without, out, 1)
+    before = {path.relative_to(out): pq.read_table(path) for path in out.rglob("*.parquet")}
+    gone = forget(out, ["L1", "L1", "nobody"])
+    assert {name: count for name, count in gone.items() if count} == {
+        "moves/000001-20260601T000000Z.parquet": 1,
+        "moves/000002-20260602T000000Z.parquet": 1,
+    }
+    for name, table in before.items():
+        key = next(column for column in ("lead_id", "id", "account_id") if column in table.column_names)
+        assert pq.read_table(out / name).equals(table.filter(pc.not_equal(table[key], "L1"))), name
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert [entry["moves"] for entry in manifest["runs"]] == [
+        pq.read_table(out / r["file"]).num_rows for r in manifest["runs"]
+    ]
+    # The state goes on: its hashes hold, and nothing is told twice.
+    assert moves(run(without, out, 2)) == []
+
+
+def test_an_erasure_reaches_every_table_of_a_person_who_is_still_there(begun: Path, tmp_path: Path) -> None:
+    _, out = copied(begun, tmp_path)
+    gone = forget(out, ["L1"])
+    assert [name.split("-")[0] for name, count in gone.items() if count == 1] == [
+        "marks.parquet", "memberships.parquet", "watched.parquet", "moves/000001",
+    ]  # fmt: skip
+    state = read_state(out)
+    assert state is not None
+    assert state.marks is not None
+    assert "L1" not in state.marks.ids.to_pylist()
+
+
+def test_an_erasure_from_moves_that_somebody_changed_is_refused_and_leaves_the_state(
+    begun: Path, tmp_path: Path
+) -> None:
+    _, out = copied(begun, tmp_path)
+    (one,) = (out / "moves").iterdir()
+    one.write_bytes(one.read_bytes() + b" ")
+    before = contents(out)
+    with pytest.raises(InputInvalid, match="its hash differs"):
+        forget(out, ["L1"])
+    assert contents(out) == before
+
+
+def test_the_command_of_an_erasure_never_repeats_the_id(begun: Path, tmp_path: Path) -> None:
+    _, out = copied(begun, tmp_path)
+    done = CliRunner().invoke(app, ["erasure", "memberships", "--lead-id", "L1", "--state", str(out)])
+    assert done.exit_code == 0
+    assert "4 rows of this person were in 4 of 4 files" in done.output
+    assert "L1" not in done.output

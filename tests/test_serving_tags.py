@@ -164,7 +164,7 @@ def test_a_patients_tags_tell_neither_a_condition_nor_a_segment_that_does_nor_th
     health = approved.model_copy(update={"id": "joint_pain", "enter": condition, "exit": "never", "priority": 999})
     settings = shipped().model_copy(update={"segments": (*shipped().segments, health)})
     leads = [
-        person("P1", audience="patient", condition_focus="joint_pain"),
+        person("P1", audience="patient", condition_focus="joint_pain", specialty="oncology"),
         person("C1", audience="caregiver", condition_focus="joint_pain"),
         person("U1", audience=None, condition_focus="joint_pain"),
         person("H1", condition_focus="joint_pain"),
@@ -185,6 +185,7 @@ def test_a_patients_tags_tell_neither_a_condition_nor_a_segment_that_does_nor_th
         assert (found["condition_focus"], found["segments"], found["primary_segment"]) == (None, [], "unsegmented")
     assert tag(tags, "P1")["facility_type"] is None
     assert tag(tags, "P1")["care_setting"] is None
+    assert tag(tags, "P1")["specialty"] is None
     assert tag(tags, "H1")["condition_focus"] == "joint_pain"
     assert tag(tags, "H1")["segments"] == ["joint_pain"]
     assert tags.segments == {("joint_pain", HEALTH): 3}
@@ -295,9 +296,24 @@ def test_crm_files_have_declared_names_joined_lists_and_a_word_that_clears(tmp_p
     assert set(clear.values()) == {"#N/A"}
     write_crm_files(hubspot, tables, removed, tmp_path / "hs")
     first, second = read_csv(tmp_path / "hs/contacts.csv")
-    assert (second["leadwell_segments"], first["leadwell_segments"]) == (f"{LAB};{ONCOLOGY}", "none")
+    assert (second["leadwell_segments"], first["leadwell_segments"]) == (f"{LAB};{ONCOLOGY}", "no_value")
     # A day has no word for none, and an import asks for days.
     assert (first["leadwell_last_verified"], first["leadwell_as_of"]) == ("", "2026-06-30")
+
+
+def test_a_reference_that_reads_as_a_formula_is_left_out_of_an_import(tmp_path: Path) -> None:
+    accounts = [Account(account_id="=1+1", recorded_at=DAY), Account(account_id="A2", recorded_at=DAY)]
+    rows = placed(("L1", "unsegmented"), ("L2", "unsegmented"))
+    tags = made([person("L1", account_id="=1+1"), person("L2", account_id="A2")], rows, accounts=accounts)
+    assert tag(tags, "L1")["account_id"] == "=1+1"
+    (contacts, *_) = shipped().activation.crms[1].files
+    file = contacts.model_copy(update={"fields": {"lead_id": "id", "account_id": "company"}})
+    crm = shipped().activation.crms[1].model_copy(update={"files": (file,)})
+    removed = pa.table(
+        {"unit": pa.array([], pa.string()), "id": pa.array([], pa.string()), "clear": pa.array([], pa.bool_())}
+    )
+    write_crm_files(crm, {"lead": tags.leads, "account": tags.accounts}, removed, tmp_path)
+    assert [row["company"] for row in read_csv(tmp_path / "contacts.csv")] == ["no_value", "A2"]
 
 
 def state_of(folder: Path, files: dict[str, Path], as_of: datetime = AS_OF) -> Path:
@@ -407,6 +423,7 @@ def test_mistakes_in_the_activation_are_told_with_their_keys() -> None:
 
     def problems(**changes: object) -> list[str]:
         found = {"activation": declared.model_copy(update=changes), "statuses": shipped().statuses}
+        found["vocabularies"] = shipped().vocabularies
         return [f"{one.key}: {one.expected}" for one in activation_problems(found)]
 
     assert problems() == []
@@ -421,6 +438,9 @@ def test_mistakes_in_the_activation_are_told_with_their_keys() -> None:
         crms=(salesforce.model_copy(update={"files": (contact.model_copy(update={"fields": without_key}),)}),)
     )
     assert told == ["crms.salesforce.files.Contact.fields: expected lead_id, the key"]
+    # An integration need of none is known; what is not known would read the same.
+    told = problems(crms=(declared.crms[1].model_copy(update={"empty": "none"}),))
+    assert told == ["crms.hubspot.empty: expected a word that no vocabulary has, found 'none'"]
 
 
 def replace_fields(fields: Mapping[str, str], without: str) -> dict[str, str]:

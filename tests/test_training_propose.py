@@ -21,12 +21,15 @@ from features.tables import MICROSECONDS_A_DAY, Tables, microseconds
 from models.candidates.clustering import cluster
 from models.segments.lint.judge import FILL_IN, lint
 from models.segments.map import SegmentMap
+from training.proposals import files
 from training.proposals import propose as journey
 from training.proposals.material import material_of
 from training.proposals.propose import ProposalReport, _conversion, propose
 from training.sample import make_sample
 
 SIZES = (9,)
+# Pictures take longer than all the rest; most tests look at none.
+BLANK = dict.fromkeys(("sizes", "stability", "map"), b"")
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 
 
@@ -67,7 +70,7 @@ def test_every_cluster_is_either_a_draft_or_has_its_reason() -> None:
     assert all(proposal.rejected for proposal in report.proposals if proposal not in report.proposed)
 
 
-def test_a_draft_that_a_person_approved_is_not_proposed_again(tmp_path: Path) -> None:
+def test_a_draft_that_a_person_approved_is_not_proposed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import yaml  # noqa: TID251 - read as a person's editor would
 
     report, out, _ = a_report()
@@ -75,6 +78,7 @@ def test_a_draft_that_a_person_approved_is_not_proposed_again(tmp_path: Path) ->
     signed = next(d.approval for d in shipped().segments if d.approval is not None)
     approved = draft.model_copy(update={"status": "approved", "approval": signed})
     settings = shipped().model_copy(update={"segments": (*shipped().segments, approved)})
+    monkeypatch.setattr(files, "pictures_of", lambda _: BLANK)
     again = propose(a_world(), settings, AS_OF, tmp_path, sizes=SIZES)
     assert draft.id in {proposal.segment_id for proposal in report.proposed}
     assert draft.id not in {proposal.segment_id for proposal in again.proposed}
@@ -229,7 +233,8 @@ def test_too_few_leads_are_refused_in_one_line(tmp_path: Path) -> None:
         propose(a_world(), shipped(), datetime(2000, 1, 1, tzinfo=UTC), tmp_path)
 
 
-def test_without_events_or_outcomes_a_proposal_still_answers(tmp_path: Path) -> None:
+def test_without_events_or_outcomes_a_proposal_still_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "pictures_of", lambda _: BLANK)
     report = propose(replace(a_world(), events={}, outcomes={}), shipped(), AS_OF, tmp_path, sizes=(4,))
     assert len(report.proposals) == report.clustering.chosen.k
     assert all(p.conversion is None or p.conversion.converted == 0 for p in report.proposals)

@@ -28,6 +28,7 @@ from models.candidates.clustering import CandidateSegment, Clustering, Trial, cl
 from models.candidates.distill import Distilled, Fidelity
 from policy import reach as reach_module
 from serving.decide import Decider
+from training.proposals import files
 from training.proposals import propose as journey
 from training.proposals.flat import fact_name, flat_material
 from training.proposals.folder import clear_drafts, digest_of, open_folder, write_members
@@ -36,7 +37,7 @@ from training.proposals.proposal import Proposal
 from training.proposals.propose import propose, propose_flat
 from training.proposals.reach import reachable
 from training.proposals.reasons import condition_refusal, covered, remap_of, why_of_cluster
-from training.proposals.telling import Described, cliffs_delta, dimensions_of, traits_of
+from training.proposals.telling import Described, cliffs_delta, dimensions_of, too_low, traits_of
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 
@@ -126,7 +127,8 @@ def test_a_group_that_differs_in_one_dimension_only_is_refused_and_one_that_diff
     ("condition", "members", "starts"),
     [
         (None, 50, "no short condition"),
-        (distilled("role", f1=0.5), 50, "a short condition reproduces it badly (F1 0.50"),
+        (distilled("role", f1=0.5), 50, "a short condition reproduces it badly (F1 0.500"),
+        (distilled("role", f1=0.849), 50, "a short condition reproduces it badly (F1 0.849, 0.85 expected)"),
         (distilled("role"), 29, "tiny: 29 leads"),
         (distilled("role"), 81, "over-broad: its condition holds 40.5 %"),
     ],
@@ -137,6 +139,13 @@ def test_a_condition_that_is_no_use_has_a_reason_and_words(
     reason, why = condition_refusal(condition, members, 200, ()) or ("", "")
     assert reason.startswith(starts)
     assert why.endswith(".")
+
+
+def test_a_condition_needs_the_agreement_that_the_issue_asks_for_and_a_shortfall_looks_like_one() -> None:
+    assert condition_refusal(distilled("role", f1=0.85), 50, 200, ()) is None
+    _, why = condition_refusal(distilled("role", f1=0.8497), 50, 200, ()) or ("", "")
+    assert "(agreement 84.97 %, 85 % is asked)" in why
+    assert (too_low(0.749, 0.75), too_low(0.5, 0.75)) == ("74.9 %", "50 %")
 
 
 def test_a_group_told_apart_by_missing_data_is_refused() -> None:
@@ -268,6 +277,27 @@ def test_a_second_run_keeps_ids_and_a_persons_edits_and_says_what_became_of_each
     assert kept.read_text() == written
     assert any(f"{names[0]}.yaml was edited by a person" in note for note in again.notes)
     assert "The run before" in (tmp_path / "report.html").read_text()
+
+
+def test_drafts_of_a_run_that_died_are_its_own_and_no_persons(
+    small_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, bare = tables_of(small_world / "data"), shipped()
+    settings_ = bare.model_copy(update={"segments": tuple(d for d in bare.segments if d.residual)})
+    drawn = dict.fromkeys(("sizes", "stability", "map"), b"")
+
+    def killed(_: object) -> dict[str, bytes]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "pictures_of", killed)
+    with pytest.raises(KeyboardInterrupt):
+        propose(tables, settings_, AS_OF, tmp_path, sizes=(5,))
+    left = {path.name for path in tmp_path.glob("draft_*.yaml")}
+    assert left and not (tmp_path / "members.parquet").exists()
+    monkeypatch.setattr(files, "pictures_of", lambda _: drawn)
+    again = propose(tables, settings_, AS_OF, tmp_path, sizes=(5,), seed=9)
+    assert not any("edited by a person" in note for note in again.notes)
+    assert {path.stem for path in tmp_path.glob("draft_*.yaml")} == {p.segment_id for p in again.proposed}
 
 
 def test_leads_of_whom_nothing_differs_are_one_group_that_is_not_proposed(small_world: Path, tmp_path: Path) -> None:

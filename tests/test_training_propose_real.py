@@ -23,6 +23,7 @@ from models.candidates.clustering import cluster
 from training.proposals import propose as journey
 from training.proposals.proposal import ProposalReport
 from training.proposals.propose import propose_flat
+from training.proposals.reasons import MIN_FIDELITY
 
 ROWS = 2_240
 
@@ -53,7 +54,7 @@ def test_a_shops_customers_fall_into_groups_that_are_found_again(personality: tu
     assert all(proposal.candidate.jaccard >= 0.75 for proposal in report.proposed)
     for proposal in report.proposed:
         assert proposal.distilled is not None
-        assert proposal.distilled.fidelity.f1 >= 0.6
+        assert proposal.distilled.fidelity.f1 >= MIN_FIDELITY
         assert len({trait.name for trait in proposal.traits}) >= 3
     lifts = [proposal.conversion.lift for proposal in report.proposed if proposal.conversion]
     assert max(lifts) > 1.5

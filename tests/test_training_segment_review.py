@@ -29,7 +29,7 @@ from features.records import Account, Event, Lead, Touch
 from features.tables import Columns, microseconds
 from models.segments.review_due import due_of
 from models.shares import Share, newcombe, wilson, z_for
-from training.reviews.advice import suggestions_of
+from training.reviews.advice import signs_of, suggestions_of
 from training.reviews.evidence import (
     Overlap,
     Point,
@@ -350,6 +350,16 @@ def _found(members: int, leads: int = 1000, overlaps: Sequence[Overlap] = ()) ->
 def test_each_state_has_its_suggestion(found: SegmentReview, advice: list[tuple[str, str | None]]) -> None:
     approved = [d for d in SETTINGS.segments if d.status == "approved"]
     assert [(a.kind, a.other) for a in suggestions_of(found, RULES, approved)] == advice
+
+
+def test_of_a_handful_of_members_overlap_is_not_judged() -> None:
+    twin = [Overlap("x", 0.9, 0.1, 1.0)]
+    few, many = _found(RULES.min_leads - 1, overlaps=twin), _found(RULES.min_leads, overlaps=twin)
+    assert any("overlap with x grew" in sign for sign in signs_of(many, RULES))
+    assert not any("overlap" in sign for sign in signs_of(few, RULES))
+    small = OURS.model_copy(update={"size": OURS.size.model_copy(update={"min_leads": 10})})
+    advice = [[a.kind for a in suggestions_of(replace(one, definition=small), RULES, ())] for one in (few, many)]
+    assert advice == [["keep"], ["merge"]]
 
 
 # --- the page and the command ------------------------------------------------------------------------------------

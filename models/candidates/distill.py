@@ -337,8 +337,15 @@ def _simplified(branch: _Branch, common: Mapping[str, frozenset[int]], domain: D
     if not all(codes.values()) or any(value < 0 for value in branch.high.values()):
         return None
     codes = {name: allowed for name, allowed in codes.items() if len(allowed) < len(domain.facts[name].values)}
-    low = {name: value for name, value in branch.low.items() if value > 0}
-    return _Branch(codes, low, branch.high, branch.hits)
+    low = {name: round_number(value) for name, value in branch.low.items() if value > 0}
+    high = {name: round_number(value) for name, value in branch.high.items()}
+    return _Branch(codes, low, high, branch.hits)
+
+
+def round_number(value: int) -> int:
+    """A whole number as a person would say it: two significant digits, halves up; numbers below 100 as they are."""
+    unit = int(10 ** max(len(str(value)) - 2, 0))
+    return (value + unit // 2) // unit * unit
 
 
 def _loosened(branch: _Branch) -> _Branch:

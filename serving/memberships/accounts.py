@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from configs.settings import Settings
 from features.columns import exact
 from features.facts import Facts
 from features.intake.settle import root_of
+from features.links import LinkRules, follow_links
 from features.tables import UNKNOWN_INSTANT, Columns, Tables, latest
 from models.segments.accounts import AccountHeld, held_by_accounts, of_accounts, shown_for_systems
 from models.segments.map import SegmentMap, told
@@ -53,7 +55,10 @@ def accounts_of(
         settings: the configuration.
     """
     map_, cut = now.segment_map, now.known.as_of_us
-    leads, present = latest(tables.leads, "lead", len(tables.lead_ids), cut)
+    # A person with several records is at the account that one of them names, as in the facts.
+    only = replace(tables, events={}, touches={}, consents={}, suppressions={}, cases={}, memberships={}, outcomes={})
+    people = follow_links(only, now.known.as_of, LinkRules.of(settings))
+    leads, present = latest(people.leads, "lead", len(tables.lead_ids), cut)
     accounts, _ = latest(tables.accounts, "account", len(tables.account_ids), cut)
     account = np.where(present, exact(leads, "account", np.int32, len(present)), -1).astype(np.int32)
     earlier = None if state is None else accounts_in(state)
@@ -100,7 +105,7 @@ def accounts_of(
         why=_why(changes, before, found, row, now.facts, map_),
         triggers=masks,
         trigger_ids=now.firing.ids,
-        segment_map=map_.hash,
+        segment_map=now.map_hash,
     )
     return _table(found, ids, names), moves
 

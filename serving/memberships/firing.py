@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 from configs.conditions import facts_used, parse
 from configs.settings import Settings
 from configs.triggers import ACCOUNT, SYSTEM, Trigger
-from features.columns import SortedEvents, exact
+from features.columns import SortedEvents, available_threads, exact
 from features.evaluate import Domain, as_columns
 from features.facts import Facts
-from features.ids import places_of
+from features.ids import places_of, texts
 from features.tables import UNKNOWN_INSTANT, Known, microseconds
 
 Masks = NDArray[np.uint64]
@@ -88,17 +89,21 @@ def fired(settings: Settings, known: Known, facts: Facts, last: tuple[pa.Table, 
     before, since = last
     domain, on = Domain.of(settings), known.as_of.astimezone(UTC).date()
     spot = places_of(known.lead_ids, before["lead_id"])
+    late = _late_events(known, microseconds(since)) if any(trigger.events for trigger in triggers) else None
+    names = watched_names(triggers)
+    with ThreadPoolExecutor(available_threads()) as pool:
+        compared = pool.map(lambda name: _changed(_words(known, facts, domain, name), before, name, spot), names)
+        changed = dict(zip(names, compared, strict=True))
     for bit, trigger in enumerate(triggers):
         match trigger.kind:
             case "lead_new":
                 hit = spot < 0
             case "event":
-                hit = _has_event(known, settings, trigger.events, microseconds(since))
+                hit = _has_event(late, settings, trigger.events, n)
             case "field_changed":
                 hit = np.zeros(n, dtype=np.bool_)
-                for name in trigger.watches:
-                    words = _words(known, facts, domain, name)
-                    hit |= _changed(words, before, name, spot, newly_known=trigger.newly_known)
+                for differs, newly_known in (changed[name] for name in trigger.watches):
+                    hit |= differs | newly_known if trigger.newly_known else differs
             case "outside":
                 days = [o.on for o in trigger.occurs if since.astimezone(UTC).date() < o.on <= on]
                 hit = np.full(n, bool(days))
@@ -111,38 +116,45 @@ def fired(settings: Settings, known: Known, facts: Facts, last: tuple[pa.Table, 
     return Firing(triggers, masks)
 
 
-def _has_event(known: Known, settings: Settings, kinds: Sequence[str], since: int) -> NDArray[np.bool_]:
-    """Leads of whom an event of these kinds became known after an instant."""
-    n = len(known.lead_ids)
-    found = np.zeros(n, dtype=np.bool_)
+def _late_events(known: Known, since: int) -> tuple[NDArray[np.int32], NDArray[np.uint8]] | None:
+    """Lead and kind of every event that became known after an instant."""
     # As they were given: to bring all of them in order, lead by lead, would cost more than to look for the late ones.
     events = known.events.unsorted if isinstance(known.events, SortedEvents) else known.events
     if not events or not len(events["lead"]):
-        return found
+        return None
     size = len(events["lead"])
-    codes = settings.vocabularies["event_kind"]
-    wanted = np.zeros(256, dtype=np.bool_)
-    wanted[[codes.code(kind) for kind in kinds]] = True
-    lead = exact(events, "lead", np.int32, size)
+    lead, kind = exact(events, "lead", np.int32, size), exact(events, "kind", np.uint8, size)
     recorded, happened = (exact(events, name, np.int64, size) for name in ("recorded_at", "occurred_at"))
     rows = np.flatnonzero((recorded > since) & (recorded <= known.as_of_us))
     rows = rows[(happened[rows] <= known.as_of_us) & (happened[rows] != UNKNOWN_INSTANT) & (lead[rows] >= 0)]
-    found[lead[rows[wanted[exact(events, "kind", np.uint8, size)[rows]]]]] = True
+    return lead[rows], kind[rows]
+
+
+def _has_event(
+    late: tuple[NDArray[np.int32], NDArray[np.uint8]] | None, settings: Settings, kinds: Sequence[str], n: int
+) -> NDArray[np.bool_]:
+    """Leads of whom there is such an event of one of these kinds."""
+    found = np.zeros(n, dtype=np.bool_)
+    if late is not None:
+        codes, wanted = settings.vocabularies["event_kind"], np.zeros(256, dtype=np.bool_)
+        wanted[[codes.code(kind) for kind in kinds]] = True
+        found[late[0][wanted[late[1]]]] = True
     return found
 
 
 def _changed(
-    words: pa.Array, before: pa.Table, name: str, spot: NDArray[np.int64], *, newly_known: bool
-) -> NDArray[np.bool_]:
-    """Leads that were there, whose value is known and another one; with `newly_known` also one that was unknown."""
+    words: pa.Array, before: pa.Table, name: str, spot: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Leads that were there, whose value is known and another one; and those whose value was unknown."""
     if name not in before.column_names:
-        return np.zeros(len(words), dtype=np.bool_)
-    old = before[name].combine_chunks().take(pa.array(np.where(spot < 0, 0, spot), mask=spot < 0))
-    differs = pc.fill_null(pc.not_equal(words.cast(pa.string()), old.cast(pa.string())), False)
-    if newly_known:
         # A watch that a release added was written by no earlier run; a lead's first value is no news then.
-        differs = pc.or_(differs, pc.and_(pc.and_(pc.is_valid(words), pc.is_null(old)), pa.array(spot >= 0)))
-    return np.asarray(differs.to_numpy(zero_copy_only=False), dtype=np.bool_)
+        return np.zeros(len(words), dtype=np.bool_), np.zeros(len(words), dtype=np.bool_)
+    old = texts(before[name])
+    if len(old) != len(spot) or not np.array_equal(spot, np.arange(len(spot))):
+        old = old.take(pa.array(np.where(spot < 0, 0, spot), mask=spot < 0))
+    differs = pc.fill_null(pc.not_equal(words.cast(pa.string()), old.cast(pa.string())), False)
+    first = pc.and_(pc.is_valid(words), pc.is_null(old)).to_numpy(zero_copy_only=False)
+    return differs.to_numpy(zero_copy_only=False), first & (spot >= 0)
 
 
 def _words(known: Known, facts: Facts, domain: Domain, name: str) -> pa.Array:

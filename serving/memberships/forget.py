@@ -51,7 +51,9 @@ def forget(folder: Path, lead_ids: Collection[str]) -> Mapping[str, int]:
                 file = run["file"]
                 (fresh / file).parent.mkdir(exist_ok=True)
                 if not (folder / file).is_file() or sha256_of(folder / file) != run["sha256"]:
-                    raise InputInvalid(str(folder / file), "expected the file that the manifest names; its hash differs")
+                    raise InputInvalid(
+                        str(folder / file), "expected the file that the manifest names; its hash differs"
+                    )
                 table = pq.read_table(folder / file)
                 theirs = pc.and_(pc.equal(table["unit"], "lead"), pc.is_in(table["id"], names))
                 gone[file] = _without(table, theirs, folder / file, fresh / file)

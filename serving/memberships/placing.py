@@ -62,7 +62,7 @@ class Evaluated:
 
     `forbidden` leads may surely not be profiled: they are in no segment. `unsure` ones may not be profiled unless
     somebody learns more: they keep what they have, and enter nothing. `map_hash` is that of all approved definitions,
-    with those that `below_hygiene` leaves out.
+    with those that `below_hygiene` leaves out. `due` is the first day on which time alone may turn a condition.
     """
 
     known: Known
@@ -72,6 +72,7 @@ class Evaluated:
     unsure: NDArray[np.bool_]
     below_hygiene: tuple[str, ...]
     firing: Firing
+    due: Days
     told: Told | None
     map_hash: str
     run: Reevaluation
@@ -169,6 +170,12 @@ def evaluate(
     known, facts = run.facts(part)
     known = replace(known, present=known.present & chosen.again[chosen.beside])
     forbidden, unsure = may_not_be_profiled(book, facts)
+    earlier = None if state is None else (state.watched, state.as_of)
+    # When leads are due again and what fired rest on the same facts and do not look at each other.
+    with ThreadPoolExecutor(1) as aside:
+        due_again = aside.submit(run.due, part, known, facts)
+        firing = fired(settings, _without(known, forbidden), facts, earlier)
+        due = due_again.result()
     told = told_by(scores, as_of, known.lead_ids) if scores is not None else None
     return Evaluated(
         known=known,
@@ -177,9 +184,8 @@ def evaluate(
         forbidden=forbidden,
         unsure=unsure,
         below_hygiene=below,
-        firing=fired(
-            settings, _without(known, forbidden), facts, None if state is None else (state.watched, state.as_of)
-        ),
+        firing=firing,
+        due=due,
         told=told,
         map_hash=whole.hash,
         run=run,
@@ -215,7 +221,7 @@ def of_all_others(now: Evaluated, state: State | None) -> State | None:
 def marks_of(now: Evaluated, folded: Folded, state: State | None) -> Marks:
     """What this run leaves for the next to tell from whom it must place again."""
     own = now.chosen.again[now.chosen.beside]
-    due = np.minimum(now.run.due(now.tables, now.known, now.facts), folded.due)[own]
+    due = np.minimum(now.due, folded.due)[own]
     note = (HERE | now.forbidden * FORBIDDEN | now.unsure * UNSURE).astype(np.uint8)
     note[~now.known.present] = 0
     return now.run.marks(now.whole, now.chosen, due, None if state is None else state.marks, note[own])

@@ -75,7 +75,7 @@ def read_state(folder: Path) -> State | None:
         return None
     try:
         manifest = json.loads(path.read_bytes())
-        if manifest["kind"] != KIND:
+        if manifest.get("kind") != KIND:
             raise InputInvalid(str(path), "expected the memberships of an earlier `leadwell segments apply`")
         as_of = datetime.fromisoformat(manifest["as_of"])
         for name in manifest["files"]:
@@ -86,7 +86,7 @@ def read_state(folder: Path) -> State | None:
         if MARKS in manifest["files"]:
             marks = Marks.of(pq.read_table(folder / MARKS, schema=MARKS_SCHEMA), manifest["epoch"])
         return State(folder, as_of, memberships, pq.read_table(folder / WATCHED), manifest, marks)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise InputInvalid(str(path), f"expected a readable state ({type(error).__name__})") from None
 
 

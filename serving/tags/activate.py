@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ def activate(
             manifest = _manifest(said, done, rows, fresh)
             same = before is not None and before[0] == json.loads(json.dumps(manifest))
             write_json(fresh / "manifest.json", manifest)
-        return Activated(**{**_fields(done), "rows": rows, "changed": not same})
+        return replace(done, rows=rows, changed=not same)
 
 
 def fresh_state(folder: Path, settings: Settings, as_of: datetime) -> State:
@@ -247,7 +247,3 @@ def _manifest(said: Mapping[str, Any], done: Activated, rows: Mapping[str, int],
         "rejected": done.rejected,
         "files": listed,
     }
-
-
-def _fields(done: Activated) -> dict[str, Any]:
-    return {name: getattr(done, name) for name in done.__dataclass_fields__}

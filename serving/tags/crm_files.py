@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as pa_csv
 
 from configs.activation import KEYS, Crm, CrmFile
+from serving.files import FORMULA
 
 INSTANTS = ("as_of", "valid_until")
 
@@ -67,6 +68,8 @@ def _shaped(crm: Crm, file: CrmFile, table: pa.Table) -> pa.Table:
             text = pc.utf8_slice_codeunits(column, 0, len("2026-06-30"))
         else:
             text = column.cast(pa.string())
+            # The key was withheld where it is one; a reference to such an account is left out.
+            text = pc.if_else(pc.match_substring_regex(pc.fill_null(text, ""), FORMULA), "", text)
         # What is not known is overwritten too: a tag that stayed from an earlier import would be stale.
         columns[field] = pc.if_else(pc.equal(pc.fill_null(text, ""), ""), _empty(crm, column.type, tag), text)
     return pa.table(columns)
@@ -89,6 +92,6 @@ def _cleared(crm: Crm, file: CrmFile, ids: pa.ChunkedArray, schema: pa.Schema) -
 
 
 def _write(table: pa.Table, path: Path) -> int:
-    # No cell can begin a formula: ids that would were withheld, everything else is a declared word, a day or a number.
+    # No cell can begin a formula: keys that would were withheld, references left out, and lists are of declared words.
     pa_csv.write_csv(table, path, pa_csv.WriteOptions(quoting_style="needed"))
     return int(table.num_rows)

@@ -130,7 +130,8 @@ def _lead_table(view: AccountsView, found: Tagged, accounts: Held, told: Told | 
         "care_setting": _facet(view, "care_setting", business),
         "specialty": _words(
             view.settings.facts["specialty"].values,
-            np.where((specialty == 0) & business, view.lead_codes("account_specialty"), specialty),
+            # A professional's field of work; of a patient it would tell of what they look for.
+            np.where(business, np.where(specialty == 0, view.lead_codes("account_specialty"), specialty), 0),
         ),
         "integration_need": _facet(view, "integration_need", business),
         "buyer_stage": _words(stage_ids, buyer.astype(np.int64) + 1),

@@ -54,26 +54,23 @@ def write_proposal(
     edited = clear_drafts(out, previous)
     for old in [*out.glob("profile_*.png"), *out.glob("reach_*.png"), *out.glob("lineage_*.png")]:
         old.unlink()
-    written: list[Path] = []
-    digests = {name: previous.drafts[name] for name in edited if name in previous.drafts}
-    for segment_id, definition in drafts.items():
-        path = out / f"{segment_id}.yaml"
-        if segment_id in edited:
-            continue
-        text = DRAFT_HEADER + ("" if material.in_map else FLAT_HEADER) + yaml_of(definition)
-        path.write_text(text, encoding="utf-8")
-        digests[segment_id] = digest_of(path.read_bytes())
-        written.append(path)
+    kept = {name: previous.drafts[name] for name in edited if name in previous.drafts}
+    header = DRAFT_HEADER + ("" if material.in_map else FLAT_HEADER)
+    texts = {name: (header + yaml_of(d)).encode() for name, d in drafts.items() if name not in edited}
     report = replace(report, notes=(*report.notes, *told_of_edits(edited, tuple(drafts))))
+    digests = kept | {name: digest_of(text) for name, text in texts.items()}
+    summary = summary_of(report, material, previous) | {"drafts": digests}
+    # First what tells the next run which drafts are the program's own: a run that dies now has written no stranger's.
+    (out / "report.json").write_text(json.dumps(summary, indent=1, default=str) + "\n", encoding="utf-8")
+    for name, text in texts.items():
+        (out / f"{name}.yaml").write_bytes(text)
     pictures = pictures_of(report)
     for name, png in pictures.items():
         (out / f"{name}.png").write_bytes(png)
-        written.append(out / f"{name}.png")
-    written.append(write_members(out, material.lead_ids, groups))
-    summary = summary_of(report, material, previous) | {"drafts": digests}
-    (out / "report.json").write_text(json.dumps(summary, indent=1, default=str) + "\n", encoding="utf-8")
+    members = write_members(out, material.lead_ids, groups)
     (out / "report.html").write_text(page_of(summary, pictures), encoding="utf-8")
-    return replace(report, files=(*written, out / "report.json", out / "report.html"))
+    made = (*(out / f"{name}.yaml" for name in texts), *(out / f"{name}.png" for name in pictures), members)
+    return replace(report, files=(*made, out / "report.json", out / "report.html"))
 
 
 def summary_of(report: ProposalReport, material: Material, previous: Previous) -> dict[str, Any]:

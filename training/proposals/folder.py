@@ -21,6 +21,7 @@ from configs.errors import InputInvalid
 Bools = NDArray[np.bool_]
 
 MEMBERS, REPORT = "members.parquet", "report.json"
+_NOBODY = pa.table({"lead_id": pa.array([], pa.string()), "draft": pa.array([], pa.string())})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,9 @@ def open_folder(out: Path) -> Previous:
     except OSError as error:
         raise InputInvalid(str(out), f"expected a folder that can be written to ({error.strerror})") from None
     members, report = out / MEMBERS, out / REPORT
-    if not members.is_file():
-        return Previous()
     try:
-        table = pq.read_table(members, columns=["lead_id", "draft"])
+        # A run that died may have left drafts and no members.
+        table = pq.read_table(members, columns=["lead_id", "draft"]) if members.is_file() else _NOBODY
         content = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
         drafts = {str(name): str(digest) for name, digest in dict(content.get("drafts", {})).items()}
         as_of = str(content.get("as_of", ""))

@@ -17,7 +17,7 @@ from models.segments.lint.judge import MAX_OVERLAP, lint
 from models.segments.map import SegmentMap
 from training.proposals.material import Material, Standing
 from training.proposals.proposal import Proposal, Trait
-from training.proposals.telling import dimensions_of, percent
+from training.proposals.telling import dimensions_of, percent, too_low
 
 Bools = NDArray[np.bool_]
 
@@ -43,7 +43,7 @@ def why_of_cluster(candidate: CandidateSegment) -> str:
         degree = "hardly" if kind == "unstable" else "not reliably"
         return (
             f"Not the same group twice: when the leads are drawn again, it is {degree} found again "
-            f"({percent(candidate.jaccard)} of it returns, {percent(STABLE)} is asked). "
+            f"({too_low(candidate.jaccard, STABLE)} of it returns, {percent(STABLE)} is asked). "
             "Next month it could hold other people."
         )
     if kind == "over-broad":
@@ -65,9 +65,9 @@ def condition_refusal(
     f1 = distilled.fidelity.f1
     if f1 < MIN_FIDELITY:
         return (
-            f"a short condition reproduces it badly (F1 {f1:.2f}, {MIN_FIDELITY} expected)",
+            f"a short condition reproduces it badly (F1 {f1:.3f}, {MIN_FIDELITY} expected)",
             "The best readable rule misses too many of its members or lets in too many others "
-            f"(agreement {percent(f1)}, {percent(MIN_FIDELITY)} is asked).",
+            f"(agreement {too_low(f1, MIN_FIDELITY)}, {percent(MIN_FIDELITY)} is asked).",
         )
     if members < MIN_MEMBERS:
         return (

@@ -134,5 +134,11 @@ def percent(share: float, places: int = 0) -> str:
     return "under 1 %" if 0 < share < 0.01 and not places else f"{100 * share:.{places}f} %"
 
 
+def too_low(share: float, asked: float) -> str:
+    """A share that is below what is asked, with as many places as it takes to look so: 84.9 %, not 85 % of 85 %."""
+    places = next((p for p in (0, 1) if round(100 * share, p) < round(100 * asked, p)), 2)
+    return f"{100 * share:.{places}f} %"
+
+
 def _words(name: str) -> str:
     return name.replace("_", " ")

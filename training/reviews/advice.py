@@ -32,9 +32,10 @@ def signs_of(found: SegmentReview, rules: ReviewRules) -> Iterator[str]:
         yield f"{reading.offered:.0%} of what members read is about what it offers{more}"
     sent = [(asset, times) for asset, times in reading.untouched if times]
     if sent:
-        named = ", ".join(f"{asset} ({times:,} times)" for asset, times in sent)
+        named = ", ".join(f"{asset} ({times:,} {'time' if times == 1 else 'times'})" for asset, times in sent)
         yield f"sent to members and touched by nobody: {named}"
-    for overlap in found.overlaps:
+    # Of a handful of members one lead more or less is a large share.
+    for overlap in found.overlaps if now >= rules.min_leads else ():
         if overlap.jaccard - overlap.before >= rules.overlap_growth:
             yield f"overlap with {overlap.other} grew from {overlap.before:.0%} to {overlap.jaccard:.0%}"
     for split in found.splits:
@@ -94,7 +95,8 @@ def words(name: str) -> str:
 
 
 def _merges(found: SegmentReview, rules: ReviewRules, definitions: Sequence[SegmentDefinition]) -> Iterator[Suggestion]:
-    twin = next((o for o in found.overlaps if o.jaccard >= rules.overlap or o.inside >= rules.inside), None)
+    judged = found.overlaps if found.members >= rules.min_leads else ()
+    twin = next((o for o in judged if o.jaccard >= rules.overlap or o.inside >= rules.inside), None)
     if twin is not None:
         yield Suggestion("merge", f"{twin.inside:.0%} of its members are in {twin.other} too", twin.other)
     elif found.members < found.definition.size.min_leads:
