@@ -44,6 +44,7 @@ PLANTED_ABOVE = 0.02
 RESIDUAL = "unsegmented"
 REFITS = 2
 NOISE = ("noise_of_two", "noise_of_five")
+NOISE_NUMBERS = ("noise_normal", "noise_count")
 FAITHFUL = 0.85
 NOT_REFITTED = {"kept_approved": (0, 0), "kept_proposed": (0, 0)}
 
@@ -91,7 +92,7 @@ def measure_world(seed: int, leads: int, settings: Settings, refits: bool) -> Re
     approved = {name: mask for name, mask in approved.items() if name != RESIDUAL and mask.any()}
     faithful = {i: inside[i] for i, one in conditions.items() if one.fidelity.f1 >= FAITHFUL}
     noisy = cluster(with_noise(material.clustered, seed), seed=seed) if refits else None
-    noise_names = set(NOISE) | {f"?{name}" for name in NOISE}
+    noise_names = {f"{unknown}{name}" for name in (*NOISE, *NOISE_NUMBERS) for unknown in ("", "?")}
     in_planted = truth != RESIDUAL
     return Recovered(
         seed=seed,
@@ -159,7 +160,7 @@ def with_noise(columns: MixedColumns, seed: int) -> MixedColumns:
     codes = np.column_stack([random.integers(0, 3, columns.n), random.integers(0, 6, columns.n)])
     return replace(
         columns,
-        number_names=(*columns.number_names, "noise_normal", "noise_count"),
+        number_names=(*columns.number_names, *NOISE_NUMBERS),
         numbers=np.column_stack([columns.numbers, random.normal(size=columns.n), random.poisson(3, columns.n)]),
         category_names=(*columns.category_names, *NOISE),
         categories=np.column_stack([columns.categories, codes]).astype(np.int16),

@@ -147,8 +147,9 @@ class Standing:
         if step.step == "retired":
             return replace(self, waiting=None, retired=step)
         before, since = self.approved, self.covered_from
-        # A renewal before the last day is over leaves no gap: the days before it stay covered.
-        unbroken = before is not None and before.expires_on is not None and step.on <= before.expires_on
+        # A renewal by the day after the last one leaves no gap: the days before it stay covered.
+        ends = before.expires_on if before is not None else None
+        unbroken = ends is not None and step.on <= ends + timedelta(days=1)
         return replace(self, waiting=None, approved=step, covered_from=since if unbroken else step.on)
 
 

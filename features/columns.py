@@ -11,13 +11,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 Columns = Mapping[str, NDArray[Any]]
+_One = TypeVar("_One")
+_Other = TypeVar("_Other")
 
 UNKNOWN_INSTANT: int = int(np.iinfo(np.int64).min)
 MICROSECONDS_A_DAY = 86_400_000_000
@@ -57,6 +59,15 @@ def in_ranges(
     with ThreadPoolExecutor(parts) as pool:
         for done in [pool.submit(work, part, cuts[part], cuts[part + 1]) for part in range(parts)]:
             done.result()
+
+
+def side_by_side(size: int, one: Callable[[], _One], other: Callable[[], _Other]) -> tuple[_One, _Other]:
+    """The results of two works that do not look at each other, at once where there are rows enough to be worth it."""
+    if size < _THREAD_WORTH_ROWS:
+        return one(), other()
+    with ThreadPoolExecutor(1) as pool:
+        aside = pool.submit(other)
+        return one(), aside.result()
 
 
 def unknown_like(dtype: np.dtype[Any]) -> Any:
@@ -99,6 +110,17 @@ def all_by(happened: Any, recorded: Any, cut: int) -> bool:
         if happened[i] > cut or recorded[i] > cut:
             return False
     return True
+
+
+@njit(cache=True, nogil=True)
+def rows_between(instants: Any, after: int, until: int, found: Any) -> int:
+    """Write the rows whose instant is after one and not after another, in order; how many there are."""
+    size = 0
+    for i in range(len(instants)):
+        if after < instants[i] <= until:
+            found[size] = i
+            size += 1
+    return size
 
 
 @njit(cache=True, nogil=True)

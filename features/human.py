@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from configs.measures import HumanSettings
 from configs.vocabulary import Vocabulary
-from features.columns import CERTAIN, Columns, available_threads, exact, in_ranges
+from features.columns import CERTAIN, Columns, available_threads, exact, in_ranges, side_by_side
 from features.judging import (
     CLICK,
     OPEN,
@@ -109,13 +109,16 @@ def weighed(tables: Tables, as_of: datetime, rules: HumanRules | None, *, thread
     agent, message = exact(events, "agent", np.uint8, size), exact(events, "message", np.int64, size)
     found = np.empty(size, dtype=np.uint8)
     starts = np.zeros(n + 1, dtype=np.int64)
-    clicked = by_kind(lead, happened, recorded, kind, agent, rules.roles, rules.levels, cut, found, starts)
+    clicked, sent = side_by_side(
+        size,
+        lambda: by_kind(lead, happened, recorded, kind, agent, rules.roles, rules.levels, cut, found, starts),
+        lambda: _sent(tables.touches, n, cut),
+    )
     if clicked:
         total = sum_up(starts)
         rows, at = np.empty(total, dtype=np.int64), np.empty(total, dtype=np.int64)
         which, what = np.empty(total, dtype=np.int64), np.empty((total, 2), dtype=np.uint8)
         collect(lead, happened, recorded, kind, agent, message, rules.roles, cut, starts, rows, at, which, what)
-        sent = _sent(tables.touches, n, cut)
         domain = _domain_odds(tables.leads, n, cut, rules)
         evidence = (rules.roles, rules.odds, rules.delays, rules.delay_odds, rules.numbers, rules.evidence, domain)
         in_ranges(

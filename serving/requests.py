@@ -65,7 +65,7 @@ def request_of(
             item["linked_accounts"] = [row for key, row in theirs.items() if row is not None and key not in described]
             accounts += [key for key in theirs if key not in described]
             account = _account_of(lead_id, rows.tables(people, settings, as_of), view, as_of)
-        for section in SECTIONS:
+        for section in (*SECTIONS, "memberships"):
             if section in files:
                 item[section] = [_clean(row, section) for row in rows.section(section, people, accounts)]
         if account:

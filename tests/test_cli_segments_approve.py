@@ -25,6 +25,7 @@ from features.inventory import Inventory
 from features.records import Account, Lead
 from features.view import view_at
 from models.segments.map import SegmentMap
+from models.segments.steps import retirement
 from serving.decide import Decider
 
 SHIPPED = load_settings()
@@ -108,7 +109,10 @@ def test_a_segments_whole_life(
     _submit(folder)
     assert "somebody who neither wrote nor proposed it" in capsys.readouterr().out.lower().replace("\n", " ")
     assert not holds(loaded(folder))  # proposed is not approved
-    _approve(folder)
+    digest = next(d.content_hash for d in loaded(folder).segments if d.id == ID)
+    with pytest.raises(InputInvalid, match="read it again"):  # seven letters may be chance
+        _approve(folder, seen=digest[:7])
+    _approve(folder, seen=digest[:8])
     assert f"active from {TODAY} to {UNTIL}" in capsys.readouterr().out
     assert holds(loaded(folder))
     reviewed(ID, "Ada Lovelace", "kept", NEXT, None, None, folder)
@@ -265,6 +269,17 @@ def test_the_record_says_what_exactly_was_approved_and_earlier_versions_too(
         records(ID, 9, None, None, folder)
     with pytest.raises(InputInvalid, match=r"\.html or \.json"):
         records(ID, None, tmp_path / "r.txt", None, folder)
+
+
+def test_an_overlay_takes_nobodys_place(folder: Path) -> None:
+    overlay = "audience = 'hcp' AND specialty = 'cardiology' AND care_setting = 'inpatient' AND band = 'hot'"
+    settings = loaded(folder)
+    heir = next(d for d in settings.segments if d.id == "cardio_hospital_team")
+    hot = heir.model_copy(update={"enter": overlay, "fallback": ()})
+    world = settings.model_copy(update={"segments": tuple(hot if d is heir else d for d in settings.segments)})
+    with pytest.raises(InputInvalid, match="expected a segment that can be primary, cardio_hospital_team looks at"):
+        retirement(world, ID, "Ada Lovelace", TODAY, "cardio_hospital_team")
+    assert retirement(settings, ID, "Ada Lovelace", TODAY, "cardio_hospital_team").step == "retired"
 
 
 def test_a_step_that_is_dated_back_says_for_good_when_it_was_entered(

@@ -160,6 +160,9 @@ def test_a_renewal_leaves_no_gap_while_it_waits_and_after_it() -> None:
     renewed = now([PROPOSED, APPROVED, asked, step("approved", "Ben", after=60)])
     # A replay of an earlier day still sees it approved; the last day is that of the renewal.
     assert [renewed.is_active(DAY + timedelta(days=n)) for n in (1, 59, 160, 161)] == [True, True, True, False]
+    for day, covered in ((102, True), (103, False)):  # the last day is 101: the day after leaves no gap either
+        next_ = [step("proposed", "Ada", after=day), step("approved", "Ben", after=day)]
+        assert now([PROPOSED, APPROVED, *next_]).is_active(DAY + timedelta(days=50)) is covered
     late = now([PROPOSED, APPROVED, step("proposed", "Ada", after=110), step("approved", "Ben", after=110)])
     assert [late.is_active(DAY + timedelta(days=n)) for n in (1, 105, 110)] == [False, False, True]
 

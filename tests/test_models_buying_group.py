@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from configs.buying_groups import BuyingGroupSettings, ReadinessMeasure, account_facts, buying_group_problems
 from configs.settings import Settings, load_settings
-from features.account_facts import Roster
+from features.account_facts import Roster, account_columns
 from features.encode import encode_records
+from features.facts import Facts
 from features.records import Account, Event, Lead, Suppression
 from models.buying_group import UNKNOWN, GroupRules, cells_of, cover, decision_readiness, focus_of
 from serving.accounts.view import AccountsView, Level, view_accounts
@@ -123,6 +124,28 @@ def test_the_last_stage_that_surely_holds_counts(events: list[Event], account: d
     others = [person("L9", "A9"), *hospital()[0][:3]]
     view = looked_at(others, [*did("L9", "overview"), *events], [*own, Account(account_id="A9", recorded_at=DAY)])
     assert stage(view) == expected
+
+
+def test_of_what_is_known_of_nobody_there_is_no_count_and_not_a_count_of_none() -> None:
+    roster = Roster(
+        unit=np.array([0, 0, 1, -1], dtype=np.int32), units=3, engaged=np.zeros(4, dtype=np.bool_),
+        silent=np.zeros(4, dtype=np.bool_), signs=np.zeros(4, dtype=np.bool_), told=True,
+    )  # fmt: skip
+    facts = Facts(4, (), {"demo_request_count_90d": np.array([-1, 2, -1, 7], dtype=np.int32)[:, None, None]})
+    view = looked_at(*hospital())
+    name = "demo_request_count_90d"
+    found = account_columns(view.known, facts, roster, view.rules.accounts.facts, (name,))[name]
+    assert found.tolist() == [2, -1, -1]
+
+
+def test_a_field_of_an_account_that_nobody_confirmed_for_too_long_is_unknown() -> None:
+    most = shipped().facts["organization_type"].max_age_days
+    assert most is not None
+    hospital_code = shipped().vocabularies["organization_type"].code("hospital")
+    for age, expected in ((most, hospital_code), (most + 1, 0)):
+        since = AS_OF - timedelta(days=age)
+        accounts = [Account(account_id="A1", organization_type="hospital", recorded_at=since)]
+        assert looked_at([person("L1")], [], accounts).account_codes("organization_type").tolist() == [expected]
 
 
 def test_without_events_stage_and_readiness_are_unknown_and_coverage_is_still_told() -> None:

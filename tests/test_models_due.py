@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 
 from configs.conditions import facts_used, parse
@@ -15,7 +16,7 @@ from features.encode import encode_records
 from features.evaluate import Domain, normal_form
 from features.fingerprint import People
 from features.records import Case, Consent, Event, Lead, Suppression, Touch
-from models.segments.due import NEVER, DueRules, next_due
+from models.segments.due import NEVER, DueRules, _enough, _grow_old, held_back, next_due
 
 AS_OF = datetime(2026, 6, 30, 12, tzinfo=UTC)
 
@@ -127,3 +128,29 @@ def test_touches_leave_their_window() -> None:
 
 def test_what_cannot_be_foretold_is_asked_every_day() -> None:
     assert due("readiness > 50") == 1
+
+
+def test_an_account_waits_for_the_day_on_which_as_many_events_have_left_as_it_takes() -> None:
+    leaving = np.array([[0, 1, 0, 2]] * 4, dtype=np.int32)
+    assert _enough(leaving, np.array([1, 2, 3, 4])).tolist() == [1, 3, 3, NEVER]
+
+
+def test_a_record_that_grows_too_old_tomorrow_is_due_tomorrow_and_one_that_is_too_old_never() -> None:
+    day, found = 86_400_000_000, np.full(3, NEVER, dtype=np.int32)
+    recorded = np.array([90, 91, 89]) * day + 5
+    _grow_old(np.array([0, 1, 2], dtype=np.int32), recorded, recorded - day, np.array([10]), 100, found)
+    assert found.tolist() == [101, 102, NEVER]
+
+
+def test_a_dwell_is_over_on_its_day_and_who_may_come_back_is_asked_daily() -> None:
+    day, yes, no = 86_400_000_000, np.ones((1, 1), dtype=np.bool_), np.zeros((1, 1), dtype=np.bool_)
+
+    def held(member: Any, enter: Any, leave: Any, never: bool = False) -> int:
+        found, since = np.full(1, NEVER, dtype=np.int32), np.full((1, 1), 100 * day)
+        held_back(member, since, enter, leave, np.array([7 * day]), np.array([never]), 103 * day, found)
+        return int(found[0])
+
+    assert held(yes, yes, yes) == 107
+    assert held(yes, yes, no) == NEVER
+    assert held(no, yes, no) == 103
+    assert held(no, yes, no, never=True) == NEVER

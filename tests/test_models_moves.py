@@ -80,6 +80,21 @@ def test_coming_back_is_an_entry_with_its_own_number() -> None:
     assert [(m["kind"], m["entry"]) for m in moves if m["segment_id"] == "a"] == [("entered", 2), ("primary", 2)]
 
 
+def test_a_membership_that_has_another_number_is_another_one_though_both_are_open() -> None:
+    before, after = held(is_in(0, 1)), held(is_in(0, 1, since=NOW, entry=2))
+    assert told(before, after) == [("L0", "b", "entered", None, "active"), ("L0", "b", "left", "active", None)]
+    assert [(move["kind"], move["entered_at"].timestamp(), move["entry"]) for move in stream(before, after)] == [
+        ("entered", NOW / 1e6, 2),
+        ("left", 10 / 1e6, 1),
+    ]
+
+
+def test_of_two_rows_of_a_pair_the_open_one_counts_however_late_the_other_began() -> None:
+    both = (is_in(0, 1, since=10), has_left(0, 1, since=15, left=20))
+    assert [held(*rows).entered_at.tolist() for rows in (both, both[::-1])] == [[10], [10]]
+    assert held(*both).open.tolist() == [True]
+
+
 def test_a_reason_is_made_once_for_each_set_of_codes() -> None:
     made: list[dict[str, int]] = []
 

@@ -371,6 +371,20 @@ def test_a_successor_must_be_in_use_and_no_overlay() -> None:
     assert own(world.model_copy(update={"segments": definitions})) == ["OVERLAY_NOT_PRIMARY"]
 
 
+def test_a_successor_that_was_retired_in_its_turn_is_nothing_that_could_be_mended() -> None:
+    def told(**successor: str | None) -> list[str]:
+        world = with_retired(replaced_by="pharmacist_med_mgmt")
+        gone = {"status": "retired", "approval": None, **successor}
+        definitions = tuple(d.model_copy(update=gone) if d.id == "pharmacist_med_mgmt" else d for d in world.segments)
+        return [
+            code for code, file, _ in retired_codes(world.model_copy(update={"segments": definitions})) if file == FILE
+        ]
+
+    assert told(replaced_by="cardio_hospital_team") == [] == told(replaced_by=None)
+    assert told(replaced_by="moa_engaged") == ["RETIRED_REFERENCE"]  # the last of them is a draft: approve it
+    assert told(replaced_by="cardio_outpatient") == []  # each other's: nobody
+
+
 def test_content_approved_for_other_segments_is_not_offered() -> None:
     guide = next(asset for asset in shipped().assets if asset.asset_id == "oncology_community_guide")
     rest = tuple(asset for asset in shipped().assets if asset is not guide)

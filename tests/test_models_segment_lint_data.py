@@ -115,6 +115,9 @@ def test_a_segment_wholly_inside_another_is_found_and_says_who_is_primary() -> N
     assert (inner.code, inner.segment_id) == ("INSIDE", "another_center")
     assert inner.reason == "all its 50 members are in onc_community_center as well, and is never primary"
     assert codes(members(1_000, good=(0, 100), other=(51, 101)), *both) == set()
+    # As few as nine lie inside another by chance; that they are too few is said apart.
+    said = [codes(members(1_000, good=(0, 100), other=(0, n)), *both) for n in (9, 10)]
+    assert ["INSIDE" in found for found in said] == [False, True]
 
 
 def test_a_draft_around_something_in_use_is_not_that_segments_mistake() -> None:

@@ -450,3 +450,20 @@ def test_where_readiness_abstains_marketing_keeps_the_lead_and_nobody_is_sent() 
     assert enters("rep_territory_lifecycle_fast_lane", **lead, band="hot")
     assert leaves_it("rep_territory_lifecycle_nurture", **lead, band="hot")
     assert not enters("rep_territory_lifecycle_nurture", audience="buyer", lifecycle="active", band="cold")
+
+
+def test_who_came_in_by_what_stands_in_for_a_missing_fact_leaves_when_that_is_gone() -> None:
+    team = {"audience": "hcp", "specialty": "cardiology", "treatment_role": "initiates"}
+    assert enters("cardio_hospital_team", **team, organization_type="hospital")
+    assert not leaves_it("cardio_hospital_team", **team, organization_type="hospital")
+    assert leaves_it("cardio_hospital_team", **team, organization_type="clinic")
+    # Once the setting is known it alone decides: a ward of a specialty center is a ward.
+    assert not leaves_it("cardio_hospital_team", **team, organization_type="specialty_center", care_setting="inpatient")
+
+
+@pytest.mark.parametrize(("lane", "band"), [("fast_lane", "hot"), ("nurture", "cold")])
+def test_a_lead_that_lost_its_territory_is_in_no_lane_of_one(lane: str, band: str) -> None:
+    lead = {"audience": "buyer", "lifecycle": "active", "band": band}
+    assert enters(f"rep_territory_lifecycle_{lane}", **lead, territory_assigned="yes")
+    assert not leaves_it(f"rep_territory_lifecycle_{lane}", **lead, territory_assigned="yes")
+    assert leaves_it(f"rep_territory_lifecycle_{lane}", **lead)

@@ -293,6 +293,20 @@ def test_a_segment_that_is_not_active_any_more_says_why_its_members_left(
     assert [(row["left_at"], row["entry"]) for row in rows] == [(None, 1)]
 
 
+def test_an_approval_that_ran_out_ends_memberships_also_of_whom_nobody_knows_whether_they_may_be_profiled(
+    begun: Path, tmp_path: Path
+) -> None:
+    data, out = copied(begun, tmp_path)
+    own = next(segment for segment in shipped().segments if segment.id == ONE)
+    assert own.approval is not None
+    over = own.model_copy(update={"approval": own.approval.model_copy(update={"expires_on": at(0).date()})})
+    others = [segment for segment in shipped().segments if segment.id != ONE]
+    settings = shipped().model_copy(update={"segments": (*others, over)})
+    done = apply(find_files(data), settings, out, at(3), suppressions_complete_as_of=at(0))
+    # They enter nothing meanwhile, not even the residual segment.
+    assert (done.unsure, told(done, "L1")) == (13, [(ONE, "left", "active", None)])
+
+
 def test_a_new_version_of_a_definition_is_a_move_of_every_member(begun: Path, tmp_path: Path) -> None:
     data, out = copied(begun, tmp_path)
     segments = tuple(

@@ -60,6 +60,9 @@ def world(small_world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         "consents": [{"lead_id": "plain", "channel": "mail", "status": "granted", "captured_at": EARLIER}],
         "suppressions": [{"account_id": a, **stop} for a in ("ghost", "above", "stopped")],
         "cases": [{"case_id": "c", "lead_id": "complaint", "kind": "complaint", "opened_at": EARLIER}],
+        "memberships": [
+            {"lead_id": "plain", "segment_id": "unsegmented", "version": 1, "entered_at": EARLIER, "entry": 3}
+        ],
     }  # fmt: skip
     for name, rows in tables.items():
         pq.write_table(pa.Table.from_pylist(rows), folder / f"{name}.parquet")
@@ -90,6 +93,13 @@ def permitted(answer: dict[str, Any]) -> set[str]:
 @pytest.mark.parametrize("lead_id", LEADS)
 def test_the_request_made_from_files_is_answered_as_in_batch(world: dict[str, Any], lead_id: str) -> None:
     assert ask(world, world["bodies"][lead_id]) == world["batch"][lead_id]
+
+
+def test_a_request_made_from_files_tells_what_was_true_before(world: dict[str, Any]) -> None:
+    (segment,) = ask(world, world["bodies"]["plain"])["segments"]
+    assert (segment["entered_at"], segment["entry"]) == ("2026-05-01T00:00:00Z", 3)
+    (segment,) = ask(world, world["bodies"]["orphan"])["segments"]
+    assert (segment["entered_at"], segment["entry"]) == ("2026-06-30T00:00:00Z", 1)
 
 
 def test_an_opt_out_of_the_account_its_parent_or_an_unknown_account_stops_its_leads(world: dict[str, Any]) -> None:

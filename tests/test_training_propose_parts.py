@@ -40,6 +40,8 @@ from training.proposals.reasons import condition_refusal, covered, remap_of, why
 from training.proposals.telling import Described, cliffs_delta, dimensions_of, too_low, traits_of
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
+# Pictures take longer than all the rest; most tests look at none.
+BLANK = dict.fromkeys(("sizes", "stability", "map"), b"")
 
 
 @pytest.fixture(autouse=True)
@@ -258,8 +260,9 @@ def test_what_the_run_before_left_may_be_damaged(tmp_path: Path) -> None:
 
 
 def test_a_second_run_keeps_ids_and_a_persons_edits_and_says_what_became_of_each_group(
-    small_world: Path, tmp_path: Path
+    small_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(files, "pictures_of", lambda _: BLANK)
     tables, bare = tables_of(small_world / "data"), shipped()
     # Without a map of its own every group is new.
     settings_ = bare.model_copy(update={"segments": tuple(d for d in bare.segments if d.residual)})
@@ -284,7 +287,6 @@ def test_drafts_of_a_run_that_died_are_its_own_and_no_persons(
 ) -> None:
     tables, bare = tables_of(small_world / "data"), shipped()
     settings_ = bare.model_copy(update={"segments": tuple(d for d in bare.segments if d.residual)})
-    drawn = dict.fromkeys(("sizes", "stability", "map"), b"")
 
     def killed(_: object) -> dict[str, bytes]:
         raise KeyboardInterrupt
@@ -294,7 +296,7 @@ def test_drafts_of_a_run_that_died_are_its_own_and_no_persons(
         propose(tables, settings_, AS_OF, tmp_path, sizes=(5,))
     left = {path.name for path in tmp_path.glob("draft_*.yaml")}
     assert left and not (tmp_path / "members.parquet").exists()
-    monkeypatch.setattr(files, "pictures_of", lambda _: drawn)
+    monkeypatch.setattr(files, "pictures_of", lambda _: BLANK)
     again = propose(tables, settings_, AS_OF, tmp_path, sizes=(5,), seed=9)
     assert not any("edited by a person" in note for note in again.notes)
     assert {path.stem for path in tmp_path.glob("draft_*.yaml")} == {p.segment_id for p in again.proposed}

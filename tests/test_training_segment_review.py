@@ -25,7 +25,7 @@ from configs.settings import Settings, load_settings
 from configs.triggers import Occurrence, Trigger
 from features.encode import encode_records
 from features.intake.campaigns import Campaign
-from features.records import Account, Event, Lead, Touch
+from features.records import Account, Event, Lead, Suppression, Touch
 from features.tables import Columns, microseconds
 from models.segments.review_due import due_of
 from models.shares import Share, newcombe, wilson, z_for
@@ -40,7 +40,7 @@ from training.reviews.evidence import (
     splits_by_need,
     splits_by_rate,
 )
-from training.reviews.pages import render_segment_review
+from training.reviews.pages import render_segment_review, write_page
 from training.reviews.review import review
 from training.reviews.sparks import spark
 
@@ -155,12 +155,15 @@ def test_a_date_ahead_is_due_soon_and_one_behind_is_due() -> None:
     assert _codes(REVIEWED, next_on) == ["REVIEW_DUE"]
     late = [*BASE, _step("reviewed", date(2026, 6, 1), next_review_on=date(2028, 1, 1))]
     assert _codes(late, date(2027, 6, 1)) == ["APPROVAL_ENDS"]
+    # The last day of an approval still counts.
+    assert _codes(late, date(2027, 6, 30)) == ["APPROVAL_ENDS"]
     assert _codes(late, date(2027, 7, 1)) == ["APPROVAL_EXPIRED"]
 
 
 def test_a_campaign_that_ended_since_somebody_looked_makes_its_segments_due() -> None:
     ended = [Campaign("C1", (ID,), None, date(2026, 5, 31)), Campaign("C2", ("other",), None, date(2026, 6, 15))]
-    assert _codes(REVIEWED, campaigns=ended) == []  # looked at on the first of June
+    # Looked at on the first of June: what ended that day was over when they looked.
+    assert _codes(REVIEWED, campaigns=[*ended, Campaign("C0", (ID,), None, date(2026, 6, 1))]) == []
     ended += [Campaign("C3", (ID,), None, date(2026, 6, 20)), Campaign("C4", (ID,), None, date(2026, 7, 20))]
     (due,) = due_of(_with(REVIEWED), ON, ended)[ID]
     assert (due.code, due.says) == ("CAMPAIGN_ENDED", "campaign C3 ended on 2026-06-20")
@@ -245,7 +248,8 @@ OFFERED = [
 
 
 @cache
-def looked(order: int = 1, *, recorded_back: int = 200) -> Review:
+def looked(order: int = 1, *, recorded_back: int = 200, objected: int = 0) -> Review:
+    """The review of the made world, of whose first leads so many objected to profiling the day before."""
     rows = _world(order)
     at = AS_OF - timedelta(days=recorded_back)
     account = Account(account_id="A", kind="site", care_setting="outpatient", recorded_at=at, verified_at=at)
@@ -254,6 +258,11 @@ def looked(order: int = 1, *, recorded_back: int = 200) -> Review:
         accounts=[account],
         events=rows["events"],  # type: ignore[arg-type]
         touches=rows["touches"],  # type: ignore[arg-type]
+        suppressions=[
+            Suppression(lead_id=f"L{i:03d}", reason="profiling_objection", since_at=AS_OF - timedelta(days=1))
+            for i in range(objected)
+        ],
+        suppressions_complete_as_of=AS_OF,
         vocabularies=SETTINGS.vocabularies,
         asset_ids=tuple(a.asset_id for a in SETTINGS.assets),
     )
@@ -301,6 +310,11 @@ def test_two_rates_and_two_needs_inside_name_the_fact_that_splits() -> None:
     assert "by role: of members with role" in found.suggestions[0].says
 
 
+def test_who_objected_to_profiling_since_splits_nothing_as_of_an_earlier_day_either() -> None:
+    splits = ours(looked(objected=PHYSICIANS)).splits
+    assert not splits  # without the physicians there are nurses only
+
+
 def test_reading_is_compared_with_what_is_offered() -> None:
     found = ours(looked())
     reading = found.reading
@@ -308,7 +322,7 @@ def test_reading_is_compared_with_what_is_offered() -> None:
     assert dict(reading.missing) == pytest.approx({"training": 2 / 3, "clinical_evidence": 1 / 3})
     assert reading.match == 0 and (OFFERED[0], 1) in reading.untouched
     assert any("0% of what members read is about what it offers" in sign for sign in found.signs)
-    assert any(f"touched by nobody: {OFFERED[0]} (1 times)" in sign for sign in found.signs)
+    assert any(f"touched by nobody: {OFFERED[0]} (1 time)" in sign for sign in found.signs)
 
 
 def test_growth_that_comes_from_a_field_becoming_known_is_a_note_and_no_sign() -> None:
@@ -360,6 +374,15 @@ def test_of_a_handful_of_members_overlap_is_not_judged() -> None:
     small = OURS.model_copy(update={"size": OURS.size.model_copy(update={"min_leads": 10})})
     advice = [[a.kind for a in suggestions_of(replace(one, definition=small), RULES, ())] for one in (few, many)]
     assert advice == [["keep"], ["merge"]]
+
+
+def test_a_page_that_cannot_be_written_is_named_as_it_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "page.html", tmp_path):
+        with pytest.raises(InputInvalid, match=rf"{place}: expected a file that can be written"):
+            write_page("page", place)
+    assert write_page("page", tmp_path / "new" / "page.html").read_text() == "page"
+    assert not list(tmp_path.rglob(".*"))
 
 
 # --- the page and the command ------------------------------------------------------------------------------------

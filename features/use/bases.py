@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from configs.data_use import NEEDS, NO_SOURCE, DataUse
 from configs.settings import Settings
 from configs.vocabulary import Vocabulary
-from features.columns import Columns, exact
+from features.columns import Columns, available_threads, exact, in_ranges
 from features.consent import ConsentCodes, _outranks, _withdrawn
 from features.law import jurisdiction, jurisdictions_of
 from features.tables import SKEW_US, UNKNOWN_INSTANT, YES, Tables, latest
@@ -137,7 +139,7 @@ def bases_of(tables: Tables, cut: int, rules: BasisRules) -> Bases:
     leads, present = latest(tables.leads, "lead", n, cut)
     held, allowed, barred = np.empty((3, n), dtype=np.uint32)
     event_kinds = np.empty(n, dtype=np.uint64)
-    some = _hold(
+    given = (
         exact(leads, "audience", np.uint8, n),
         exact(leads, "country", np.uint8, n),
         exact(leads, "source", np.uint8, n),
@@ -154,11 +156,12 @@ def bases_of(tables: Tables, cut: int, rules: BasisRules) -> Bases:
         rules.from_lead_source,
         cut,
         rules.max_age_days,
-        held,
-        allowed,
-        event_kinds,
-        barred,
     )
+    bits: list[int] = []
+    in_ranges(
+        lambda _, a, b: bits.append(_hold(*given, a, b, held, allowed, event_kinds, barred)), n, available_threads()
+    )
+    some = reduce(or_, bits)
     return Bases(held, allowed, event_kinds, barred, some, leads, present)
 
 
@@ -321,10 +324,10 @@ def _stop(
 def _hold(
     audience: Any, country: Any, source: Any, recorded: Any, verified: Any, states: Any, stops: Any, rules: Any,
     spared_by: Any, opt_in: Any, of_country: Any, needs: Any, of_fields: Any, from_lead_source: Any, cut: int,
-    max_age: int, held: Any, allowed: Any, event_kinds: Any, barred: Any,
+    max_age: int, start: int, stop: int, held: Any, allowed: Any, event_kinds: Any, barred: Any,
 ) -> int:  # fmt: skip
     some = np.uint32(0)
-    for i in range(len(audience)):
+    for i in range(start, stop):
         strict = opt_in[jurisdiction(country[i], recorded[i], verified[i], of_country, cut, max_age)]
         spared = spared_by[audience[i]]
         met = np.uint32(0)

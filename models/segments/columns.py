@@ -221,6 +221,12 @@ def _answer(
         for place in range(len(outputs)):
             if outputs[place] >= 0:
                 word = slots[outputs[place]]
-                if word:
-                    for j in range(size):
-                        found[first + j, place] = (word >> np.uint64(j)) & np.uint64(1)
+                j = 0
+                while word:
+                    if word & np.uint64(255):
+                        found[first + j, place] = word & np.uint64(1)
+                        word >>= np.uint64(1)
+                        j += 1
+                    else:  # most leads are in few segments
+                        word >>= np.uint64(8)
+                        j += 8

@@ -236,12 +236,8 @@ def _aged(due: Days, columns: Columns, key: str, ages: Sequence[int], today: int
         return
     size = len(columns[key])
     rows = exact(columns, key, np.int32, size)
-    newest = np.maximum(exact(columns, "recorded_at", np.int64, size), exact(columns, "verified_at", np.int64, size))
-    day = newest // MICROSECONDS_A_DAY
-    for age in ages:
-        over = day + age + 1
-        some = (over > today) & (over < NEVER) & (rows >= 0)
-        np.minimum.at(due, rows[some], over[some].astype(np.int32))
+    recorded, verified = exact(columns, "recorded_at", np.int64, size), exact(columns, "verified_at", np.int64, size)
+    _grow_old(rows, recorded, verified, np.array(ages, dtype=np.int64), today, due)
 
 
 def _grown(due: Days, values: NDArray[Any], turns: NDArray[np.int64], today: int) -> None:
@@ -264,15 +260,14 @@ def _touched(due: Days, known: Known, asked: NDArray[np.bool_], span: int) -> No
 def _counts_fall(due: Days, known: Known, columns: Mapping[str, NDArray[Any]], rules: DueRules, threads: int) -> None:
     """When as many events have left a count's window as it takes to turn a condition."""
     counted = [(name, what) for name, *what in rules.counts if name in columns]
-    if not counted:
-        return
-    values = np.array([columns[name] for name, _ in counted], dtype=np.int32).reshape(len(counted), -1)
-    what = np.array([of for _, of in counted], dtype=np.int64)
-    turns = [rules.turns[name] for name, _ in counted]
-    starts = np.concatenate(([0], np.cumsum([len(one) for one in turns], dtype=np.int64)))
-    given = (known.event_starts, known.event_words, rules.asked.builder.plan.valid_days, what, values)
-    flat = np.concatenate(turns)
-    in_ranges(lambda _, a, b: _fall(*given, flat, starts, known.as_of_day, a, b, due), len(due), threads)
+    given = (known.event_starts, known.event_words, rules.asked.builder.plan.valid_days)
+
+    def fall(_: int, first: int, stop: int) -> None:
+        for name, what in counted:
+            values = np.asarray(columns[name], dtype=np.int32)
+            _fall(*given, *what, values, rules.turns[name], known.as_of_day, first, stop, due)
+
+    in_ranges(fall, len(due), threads)
 
 
 def _colleagues_fall(due: Days, known: Known, values: NDArray[Any], rules: DueRules, accounts: int) -> None:
@@ -284,30 +279,27 @@ def _colleagues_fall(due: Days, known: Known, values: NDArray[Any], rules: DueRu
     few = np.full(accounts + 1, NEVER, dtype=np.int64)
     np.minimum.at(few, account, needed)
     few[accounts] = NEVER
-    leaving = np.zeros((accounts, _COLLEAGUE_DAYS + 2), dtype=np.int32)
+    asked = np.flatnonzero(few != NEVER)
+    place = np.full(accounts + 1, -1, dtype=np.int32)
+    place[asked] = np.arange(len(asked), dtype=np.int32)
+    leaving = np.zeros((len(asked), _COLLEAGUE_DAYS + 2), dtype=np.int32)
     given = (known.event_starts, known.event_words, rules.asked.builder.plan.valid_days)
-    _leave(*given, account, few, _COLLEAGUE_DAYS, leaving)
-    gone = np.cumsum(leaving, axis=1)
-    enough = gone >= few[:accounts, None]
-    sites = np.append(np.where(enough.any(axis=1), known.as_of_day + enough.argmax(axis=1), NEVER), NEVER)
+    _leave(*given, place[account], _COLLEAGUE_DAYS, leaving)
+    sites = np.full(accounts + 1, NEVER, dtype=np.int64)
+    sites[asked] = np.minimum(known.as_of_day + _enough(leaving, few[asked]), NEVER)
     np.minimum(due, sites[account], out=due, casting="unsafe")
 
 
 @njit(cache=True, nogil=True)
-def held_back(
-    member: Any, entered_at: Any, enter: Any, leave: Any, dwell: Any, never: Any, now: int, due: Any
-) -> None:  # fmt: skip
-    """Lower each lead's day to the first on which a dwell that keeps it in, or a time away that keeps it out, is over.
-
-    Whoever may come back is asked every day until it does: few wait for that.
-    """
+def held_back(member: Any, since: Any, enter: Any, leave: Any, dwell: Any, never: Any, now: int, due: Any) -> None:
+    """Lower each lead's day to that on which a dwell that keeps it in is over; who may come back is asked daily."""
     for i in range(len(member)):
         for s in range(member.shape[1]):
             until = now
             if member[i, s]:
                 if not leave[i, s]:
                     continue
-                until = entered_at[i, s] + dwell[s]
+                until = since[i, s] + dwell[s]
             elif not enter[i, s] or never[s]:
                 continue
             due[i] = min(np.int64(due[i]), max(until, now + 1) // MICROSECONDS_A_DAY)
@@ -327,34 +319,41 @@ def _is(word: Any, of: int, code: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
+def _grow_old(rows: Any, recorded: Any, verified: Any, ages: Any, today: int, due: Any) -> None:
+    for i in range(len(rows)):
+        for age in ages:
+            over = max(recorded[i], verified[i]) // MICROSECONDS_A_DAY + age + 1
+            if rows[i] >= 0 and today < over < NEVER:
+                due[rows[i]] = min(np.int64(due[rows[i]]), over)
+
+
+@njit(cache=True, nogil=True)
 def _fall(
-    starts: Any, words: Any, valid: Any, what: Any, values: Any, turns: Any, turn_starts: Any, today: int, first: int,
-    stop: int, due: Any,
+    starts: Any, words: Any, valid: Any, kind: int, code: int, span: int, values: Any, turns: Any, today: int,
+    first: int, stop: int, due: Any,
 ) -> None:  # fmt: skip
-    most = 0
+    days = np.empty(16, dtype=np.int64)
     for lead in range(first, stop):
-        most = max(most, starts[lead + 1] - starts[lead])
-    days = np.empty(most, dtype=np.int64)
-    for lead in range(first, stop):
-        for f in range(len(what)):
-            value, needed = np.int64(values[f, lead]), np.int64(0)
-            for t in range(turn_starts[f], turn_starts[f + 1]):
-                if turns[t] <= value:  # in order, so that the last one is the highest
-                    needed = value - turns[t] + 1
-            if needed == 0:
-                continue
-            size = 0
-            for at in range(starts[lead], starts[lead + 1]):
-                word = words[at]
-                age, of = np.int64(word & np.uint64(16383)), np.int64((word >> np.uint64(16)) & np.uint64(255))
-                last = min(what[f, 2], valid[of])
-                if age <= last and _is(word, what[f, 0], what[f, 1]):
-                    days[size] = last - age + 1
-                    size += 1
-            if needed <= size:
-                own = days[:size]
-                own.sort()
-                due[lead] = min(np.int64(due[lead]), today + own[needed - 1])
+        value, needed = np.int64(values[lead]), np.int64(0)
+        for turn in turns:
+            if turn <= value:  # in order, so that the last one is the highest
+                needed = value - turn + 1
+        if needed == 0:
+            continue
+        if len(days) < starts[lead + 1] - starts[lead]:
+            days = np.empty(2 * (starts[lead + 1] - starts[lead]), dtype=np.int64)
+        size = 0
+        for at in range(starts[lead], starts[lead + 1]):
+            word = words[at]
+            age, of = np.int64(word & np.uint64(16383)), np.int64((word >> np.uint64(16)) & np.uint64(255))
+            last = min(span, valid[of])
+            if age <= last and _is(word, kind, code):
+                days[size] = last - age + 1
+                size += 1
+        if needed <= size:
+            own = days[:size]
+            own.sort()
+            due[lead] = min(np.int64(due[lead]), today + own[needed - 1])
 
 
 @njit(cache=True, nogil=True)
@@ -373,14 +372,28 @@ def _last_ends(starts: Any, words: Any, valid: Any, values: Any, today: int, due
 
 
 @njit(cache=True, nogil=True)
-def _leave(starts: Any, words: Any, valid: Any, account: Any, few: Any, span: int, leaving: Any) -> None:
-    """By account and days from now how many events leave the window, where anybody asks."""
-    for lead in range(len(account)):
-        a = account[lead]
-        if a < 0 or few[a] == NEVER:
+def _leave(starts: Any, words: Any, valid: Any, place: Any, span: int, leaving: Any) -> None:
+    """By account that anybody asks of, and days from now, how many events leave the window."""
+    for lead in range(len(place)):
+        a = place[lead]
+        if a < 0:
             continue
         for at in range(starts[lead], starts[lead + 1]):
             age = np.int64(words[at] & np.uint64(16383))
             last = min(np.int64(span), valid[np.int64((words[at] >> np.uint64(16)) & np.uint64(255))])
             if age <= last:
                 leaving[a, last - age + 1] += 1
+
+
+@njit(cache=True, nogil=True)
+def _enough(leaving: Any, few: Any) -> Any:
+    """In how many days as many events have left as it takes; NEVER where as many there are not."""
+    found = np.full(len(few), np.int64(NEVER))
+    for a in range(len(few)):
+        gone = np.int64(0)
+        for day in range(leaving.shape[1]):
+            gone += leaving[a, day]
+            if gone >= few[a]:
+                found[a] = day
+                break
+    return found

@@ -97,6 +97,12 @@ def retirement(
             raise InputInvalid("--replaced-by", "expected another segment")
         if not heir.is_active(on):
             raise InputInvalid("--replaced-by", f"expected an approved segment, {replaced_by} is not active")
+        activation = next(
+            a for a in SegmentMap(settings.segments, Domain.of(settings)).activations if a.definition == heir
+        )
+        if activation.overlay:
+            told = f"{replaced_by} looks at readiness, so it is never primary"
+            raise InputInvalid("--replaced-by", f"expected a segment that can be primary, {told}")
         if heir.unit != definition.unit:
             raise InputInvalid("--replaced-by", f"expected a segment of the unit {definition.unit}")
     places = named_in(settings, segment_id)

@@ -23,7 +23,7 @@ from models.segments.accounts import AccountHeld, held_by_accounts, of_accounts,
 from models.segments.map import SegmentMap, told
 from models.segments.moves import INSTANT, KINDS, STATUSES, Because, Changes, Held, changes_between, moves_table
 from serving.memberships.placing import Evaluated
-from serving.memberships.state import State
+from serving.memberships.state import State, held_of
 from serving.memberships.whys import REASON
 
 ACCOUNT_MEMBERSHIPS = "account_memberships.parquet"
@@ -176,21 +176,8 @@ def accounts_in(state: State) -> pa.Table | None:
 
 def account_rows(table: pa.Table, key: str, ids: pa.Array, segment_ids: pa.Array) -> Held:
     """Rows of a table of memberships over lists of ids that hold all of its own; `key` is its column of units."""
-
-    def micros(name: str) -> NDArray[np.int64]:
-        filled = pc.fill_null(table[name].cast(pa.int64()), UNKNOWN_INSTANT)
-        return np.asarray(filled.to_numpy(), dtype=np.int64)
-
-    return Held(
-        unit=pc.index_in(table[key], ids).to_numpy().astype(np.int64),
-        segment=pc.index_in(table["segment_id"], segment_ids).to_numpy().astype(np.int32),
-        version=table["version"].to_numpy().astype(np.int32),
-        entered_at=micros("entered_at"),
-        left_at=micros("left_at"),
-        status=pc.index_in(table["status"], pa.array(STATUSES)).to_numpy().astype(np.int8),
-        entry=table["entry"].to_numpy().astype(np.int32),
-        primary=np.zeros(table.num_rows, dtype=np.bool_),
-    ).once()
+    unit = pc.index_in(table[key], ids).to_numpy().astype(np.int64)
+    return held_of(table, unit, pc.index_in(table["segment_id"], segment_ids).to_numpy().astype(np.int32))
 
 
 def _table(found: AccountHeld, ids: pa.Array, segment_ids: pa.Array) -> pa.Table:

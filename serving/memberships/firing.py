@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from configs.conditions import facts_used, parse
 from configs.settings import Settings
 from configs.triggers import ACCOUNT, SYSTEM, Trigger
-from features.columns import SortedEvents, available_threads, exact
+from features.columns import SortedEvents, available_threads, exact, rows_between
 from features.evaluate import Domain, as_columns
 from features.facts import Facts
 from features.ids import places_of, texts
@@ -125,7 +125,8 @@ def _late_events(known: Known, since: int) -> tuple[NDArray[np.int32], NDArray[n
     size = len(events["lead"])
     lead, kind = exact(events, "lead", np.int32, size), exact(events, "kind", np.uint8, size)
     recorded, happened = (exact(events, name, np.int64, size) for name in ("recorded_at", "occurred_at"))
-    rows = np.flatnonzero((recorded > since) & (recorded <= known.as_of_us))
+    rows = np.empty(size, dtype=np.int64)
+    rows = rows[: rows_between(recorded, since, known.as_of_us, rows)]
     rows = rows[(happened[rows] <= known.as_of_us) & (happened[rows] != UNKNOWN_INSTANT) & (lead[rows] >= 0)]
     return lead[rows], kind[rows]
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from configs.settings import Settings
-from features.columns import available_threads
+from features.columns import available_threads, side_by_side
 from features.facts import Facts
 from features.ids import places_of, texts
 from features.intake.quality.check import check
@@ -171,11 +171,11 @@ def evaluate(
     known = replace(known, present=known.present & chosen.again[chosen.beside])
     forbidden, unsure = may_not_be_profiled(book, facts)
     earlier = None if state is None else (state.watched, state.as_of)
-    # When leads are due again and what fired rest on the same facts and do not look at each other.
-    with ThreadPoolExecutor(1) as aside:
-        due_again = aside.submit(run.due, part, known, facts)
-        firing = fired(settings, _without(known, forbidden), facts, earlier)
-        due = due_again.result()
+    firing, due = side_by_side(
+        facts.n,
+        lambda: fired(settings, _without(known, forbidden), facts, earlier),
+        lambda: run.due(part, known, facts),
+    )
     told = told_by(scores, as_of, known.lead_ids) if scores is not None else None
     return Evaluated(
         known=known,

@@ -163,7 +163,12 @@ def held_table(held: Held, ids: pa.Array, segment_ids: pa.Array) -> pa.Table:
 
 
 def held_of(table: pa.Table, unit: NDArray[np.int64], segment: NDArray[np.int32]) -> Held:
-    """The rows of a state's table, whose leads and segments the caller has looked up in lists of its own."""
+    """The rows of a state's table, whose units and segments the caller has looked up in lists of its own.
+
+    A table without a column `primary`, as that of accounts, has no row that is.
+    """
+    no_primary = pa.repeat(pa.scalar(False), table.num_rows)
+    primary = table["primary"] if "primary" in table.column_names else no_primary
 
     def micros(name: str) -> Any:
         return pc.fill_null(table[name].cast(pa.int64()), UNKNOWN_INSTANT).to_numpy().astype(np.int64)
@@ -176,7 +181,7 @@ def held_of(table: pa.Table, unit: NDArray[np.int64], segment: NDArray[np.int32]
         left_at=micros("left_at"),
         status=pc.index_in(table["status"], pa.array(STATUSES)).to_numpy().astype(np.int8),
         entry=table["entry"].to_numpy().astype(np.int32),
-        primary=table["primary"].to_numpy(zero_copy_only=False).astype(np.bool_),
+        primary=primary.to_numpy(zero_copy_only=False).astype(np.bool_),
     ).once()
 
 

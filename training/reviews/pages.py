@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from configs.errors import InputInvalid
 from models.segments.record import SegmentRecord
 from training.reviews.evidence import Review, SegmentReview
 from training.reviews.sparks import GREEN, spark
@@ -42,14 +44,17 @@ def render_segment_review(review: Review, recorded: Mapping[str, str] | None = N
 
 
 def write_page(text: str, file: Path) -> Path:
-    """Write a page as a whole or not at all; returns its path."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Write a page as a whole or not at all; returns its path, raises InputInvalid where it cannot be written."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         draft.write_text(text, encoding="utf-8")
         os.replace(draft, file)
+    except OSError as error:
+        raise InputInvalid(str(file), f"expected a file that can be written ({error.strerror})") from None
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
     return file
 
 

@@ -105,7 +105,7 @@ def _retired(segment_map: SegmentMap, settings: Settings) -> Iterator[Finding]:
     overlays = {a.definition.id for a in segment_map.activations if a.overlay}
     status = {d.id: d.status for d in settings.segments}
     for definition in retired.values():
-        successor = definition.replaced_by
+        successor = _heir(definition, retired)
         if successor is not None and status.get(successor) != "approved":
             reason = f"its successor {successor} is {status.get(successor, 'not defined')}"
             yield finding(definition, "replaced_by", "RETIRED_REFERENCE", reason)
@@ -118,6 +118,18 @@ def _retired(segment_map: SegmentMap, settings: Settings) -> Iterator[Finding]:
             instead = f"; its successor is {definition.replaced_by}" if definition.replaced_by else ""
             reason = f"names {reference.segment_id}, which is retired{instead}"
             yield replace(finding(definition, reference.key, "RETIRED_REFERENCE", reason), file=reference.file)
+
+
+def _heir(definition: SegmentDefinition, retired: Mapping[str, SegmentDefinition]) -> str | None:
+    """Who has taken over by now: a successor may have been retired in its turn, with one of its own or with none.
+
+    A retirement is final, so nobody could mend a complaint about an earlier link of the chain.
+    """
+    heir, seen = definition.replaced_by, {definition.id}
+    while heir is not None and heir in retired and heir not in seen:
+        seen.add(heir)
+        heir = retired[heir].replaced_by
+    return None if heir in retired else heir
 
 
 def _placed(
