@@ -149,6 +149,7 @@ def test_what_is_the_same_as_an_approved_segment_bears_its_id_and_is_not_propose
 def test_patients_are_left_out_and_counted() -> None:
     report, _, _ = a_report()
     assert report.left_out["patients and caregivers"] > 0
+    assert report.left_out["audience not known"] > 0
     assert report.leads + sum(report.left_out.values()) == len(a_world().lead_ids)
 
 

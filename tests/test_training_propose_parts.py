@@ -18,7 +18,8 @@ from configs.errors import InputInvalid
 from configs.mapping import SourceMapping
 from configs.quality import QualitySettings
 from configs.settings import Settings, load_settings
-from features.facts import FactBuilder, facts_of, with_memberships
+from features.evaluate import Domain
+from features.facts import FactBuilder, Facts, facts_of, with_memberships
 from features.intake.flat import read_flat
 from features.intake.sources import find_files, read_tables
 from features.inventory import Inventory
@@ -32,7 +33,7 @@ from training.proposals import files
 from training.proposals import propose as journey
 from training.proposals.flat import fact_name, flat_material
 from training.proposals.folder import clear_drafts, digest_of, open_folder, write_members
-from training.proposals.material import Material, Standing, material_of
+from training.proposals.material import Material, Standing, eligible, material_of
 from training.proposals.proposal import Proposal
 from training.proposals.propose import propose, propose_flat
 from training.proposals.reach import reachable
@@ -423,3 +424,21 @@ def test_too_small_an_export_is_refused_in_one_line(tmp_path: Path) -> None:
     intake = read_flat(EXPORT, export(tmp_path, 60), shipped(), training=False)
     with pytest.raises(InputInvalid, match=r"expected at least 100 leads .* found 60"):
         propose_flat(intake, shipped(), EXPORT, tmp_path / "out")
+
+
+def test_who_may_be_a_patient_is_left_out_unless_the_data_tell_the_audience_of_nobody() -> None:
+    domain = Domain.of(load_settings())
+    hcp, patient = domain.code("audience", "hcp"), domain.code("audience", "patient")
+    present = np.ones(4, dtype=np.bool_)
+
+    def kept(*audience: int) -> list[bool]:
+        column = {"audience": np.array(audience, dtype=np.uint8).reshape(-1, 1, 1)}
+        unknown = {
+            name: np.zeros((4, 1, 1), dtype=np.uint8) for name in ("profiling_objection", "erased_or_restricted")
+        }
+        rows, left_out = eligible(present, Facts(4, (), {**column, **unknown}), domain)
+        assert int(rows.sum()) + sum(left_out.values()) == 4
+        return rows.tolist()
+
+    assert kept(hcp, 0, patient, hcp) == [True, False, False, True]
+    assert kept(0, 0, 0, 0) == [True, True, True, True]

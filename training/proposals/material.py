@@ -153,13 +153,19 @@ def material_of(tables: Tables, settings: Settings, as_of: datetime, quality: Qu
 def eligible(present: Bools, facts: Facts, domain: Domain) -> tuple[Bools, dict[str, int]]:
     """Leads that may be clustered, and how many are left out and why.
 
+    Who may be a patient, because nobody said who they are, is left out too; where the data tell the audience of nobody,
+    as a flat export may, they stand for themselves.
+
     INVARIANT: patients, caregivers, and people who objected to profiling or asked for erasure are never clustered.
     """
     kept = present.copy()
     left_out = {"not known yet": int(np.sum(~present))}
-    private = [domain.code("audience", value) for value in PRIVATE_AUDIENCES]
+    audience = per_lead(facts, AUDIENCE)
+    unknown = domain.unknown(AUDIENCE)
+    private = [domain.code(AUDIENCE, value) for value in PRIVATE_AUDIENCES]
     for reason, rows in (
-        ("patients and caregivers", np.isin(per_lead(facts, "audience"), private)),
+        ("patients and caregivers", np.isin(audience, private)),
+        ("audience not known", (audience == unknown) & bool(np.any(audience != unknown))),
         ("objected to profiling", per_lead(facts, "profiling_objection") == YES),
         ("erasure or restriction", per_lead(facts, "erased_or_restricted") == YES),
     ):
