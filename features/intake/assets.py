@@ -9,9 +9,8 @@ from pydantic import ValidationError
 
 from configs.content import Asset
 from configs.errors import InputInvalid
-from features.intake.scan import SUFFIXES, connect, files_of, literal, readable
+from features.intake.scan import rows_of
 
-_READERS = {"parquet": "read_parquet", "csv": "read_csv", "json": "read_json"}
 _LISTS = ("audiences", "markets", "channels", "stages", "segment_ids")
 _APPROVAL = "approval_"
 
@@ -21,19 +20,8 @@ def read_assets(path: Path) -> tuple[Asset, ...]:
 
     An inventory is used whole or not at all: InputInvalid names the first row and field that cannot be used.
     """
-    files = files_of("assets", path)
-    kind = SUFFIXES[files[0].suffix.lower()]
-    # As text a CSV's yes/no and dates reach the one place that says what an asset is.
-    options = ", all_varchar = true" if kind == "csv" else ""
-    listed = ", ".join(literal(str(file.resolve())) for file in files)
-    con = connect(files, memory_limit_mb=None, threads=1, spill=None)
-    try:
-        with readable(str(path)):
-            rows = con.sql(f"SELECT * FROM {_READERS[kind]}([{listed}]{options})").to_arrow_table().to_pylist()
-    finally:
-        con.close()
     found: dict[str, Asset] = {}
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(rows_of("assets", path), start=1):
         asset = _asset(row, str(path), number)
         if asset.asset_id in found:
             raise InputInvalid(str(path), "expected each id once", row=number, field="asset_id")

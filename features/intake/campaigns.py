@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import InputInvalid
-from features.intake.scan import SUFFIXES, connect, files_of, literal, readable
-
-_READERS = {"parquet": "read_parquet", "csv": "read_csv", "json": "read_json"}
+from features.intake.scan import rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +32,7 @@ def read_campaigns(path: Path) -> tuple[Campaign, ...]:
     Raises:
         InputInvalid: a row without an id, or a day that is none; names the row and field.
     """
-    files = files_of("campaigns", path)
-    kind = SUFFIXES[files[0].suffix.lower()]
-    options = ", all_varchar = true" if kind == "csv" else ""
-    listed = ", ".join(literal(str(file.resolve())) for file in files)
-    con = connect(files, memory_limit_mb=None, threads=1, spill=None)
-    try:
-        with readable(str(path)):
-            rows = con.sql(f"SELECT * FROM {_READERS[kind]}([{listed}]{options})").to_arrow_table().to_pylist()
-    finally:
-        con.close()
-    return tuple(_campaign(row, str(path), number) for number, row in enumerate(rows, start=1))
+    return tuple(_campaign(row, str(path), number) for number, row in enumerate(rows_of("campaigns", path), start=1))
 
 
 def _campaign(row: dict[str, Any], file: str, number: int) -> Campaign:

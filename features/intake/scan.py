@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
@@ -133,6 +133,26 @@ def most_rows(table: str, path: Path) -> int:
             continue
         total += line_breaks(file)
     return total
+
+
+def rows_of(table: str, path: Path) -> list[dict[str, Any]]:
+    """Every row of a small table as its columns, without a declared layout; those of a CSV file are text.
+
+    Raises:
+        InputInvalid: the files are missing, of several kinds, or cannot be read.
+    """
+    files = files_of(table, path)
+    kind = SUFFIXES[files[0].suffix.lower()]
+    # As text a CSV's yes/no and dates reach the one place that says what a row is.
+    options = ", all_varchar = true" if kind == "csv" else ""
+    listed = ", ".join(literal(str(file.resolve())) for file in files)
+    con = connect(files, memory_limit_mb=None, threads=1, spill=None)
+    try:
+        with readable(str(path)):
+            found: pa.Table = con.sql(f"SELECT * FROM read_{kind}([{listed}]{options})").to_arrow_table()
+            return list(found.to_pylist())
+    finally:
+        con.close()
 
 
 def open_source(con: duckdb.DuckDBPyConnection, layout: Layout, path: Path) -> Source:
