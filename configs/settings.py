@@ -293,7 +293,7 @@ class _Reader:
             return None
 
 
-# libyaml parses some ten times faster; where PyYAML was built without it the same documents load, only later.
+# libyaml parses several times faster; where PyYAML was built without it the same documents load, only later.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
