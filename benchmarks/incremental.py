@@ -76,7 +76,7 @@ def _growth(folder: Path, sizes: tuple[int, int]) -> dict[str, Any]:
 
 
 def _world(folder: Path, events: int, events_per_lead: float) -> Path:
-    from training.sample import make_sample
+    from training.sample.world import make_sample
 
     make_sample(int(events / events_per_lead), 3, folder / "data", events_per_lead=events_per_lead)
     return folder / "data"

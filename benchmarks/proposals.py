@@ -34,7 +34,7 @@ from models.candidates.distill import Distilled, distill, evaluate
 from models.candidates.field_ties import MixedColumns
 from models.candidates.lineage import SAME, match
 from training.proposals.material import Material, material_of
-from training.sample import make_sample
+from training.sample.world import make_sample
 
 Bools = NDArray[np.bool_]
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)

@@ -23,7 +23,7 @@ def run(bundle: Path, leads: int = 100_000, events_per_lead: float = 20.0) -> li
     from configs.settings import load_settings
     from features.intake.sources import find_files
     from serving.decide import Decider
-    from training.sample import make_sample
+    from training.sample.world import make_sample
 
     settings = load_settings()
     with tempfile.TemporaryDirectory(prefix="leadwell-bench-") as name:

@@ -77,7 +77,7 @@ def _trained(console: Console) -> tuple[Path, Path]:
     from configs.settings import load_settings
     from features.intake.sources import find_files, read_tables
     from serving.decide import Decider
-    from training.sample import make_sample
+    from training.sample.world import make_sample
     from training.train import train
 
     folder = ROOT / "artifacts" / "bench"

@@ -28,7 +28,7 @@ def sample(
 
     Example: leadwell sample --leads 20000 --seed 7 --out artifacts/world
     """
-    from training.sample import make_sample
+    from training.sample.world import make_sample
 
     with step(f"Making a world of {leads:,} leads") as report:
         day = moment(as_of).date()

@@ -56,11 +56,11 @@ def demo(
     from serving.rescore import rescore
     from serving.tags.activate import activate
     from training.proposals.propose import propose
-    from training.publish import promote
     from training.quality_report import write_quality_report
     from training.record import log_training, training_report
+    from training.registry.publish import promote
     from training.report import TableCount, write_report
-    from training.sample import make_sample
+    from training.sample.world import make_sample
     from training.train import train
 
     started = time.perf_counter()

@@ -14,7 +14,7 @@ from configs.errors import InputInvalid, LeadwellError
 erasure = typer.Typer(help="Follow a request for erasure.", no_args_is_help=True)
 
 if TYPE_CHECKING:
-    from training.publish import Champion
+    from training.registry.publish import Champion
 
 ARTIFACTS = Path("artifacts")
 
@@ -41,7 +41,7 @@ def touches(
     """
     from models.trained_on import FOLDER, erasure_key, key_path, read_trained_on
     from models.trained_on import touches as is_touched
-    from training.publish import history
+    from training.registry.publish import history
 
     folder = bundles or artifacts
     key = erasure_key(key_path(artifacts), make=False)

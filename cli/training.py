@@ -10,7 +10,7 @@ import typer
 from cli.clock import chosen
 from cli.screen import line, next_step, step, table
 from configs.errors import InputInvalid
-from training.evaluate import Comparison, Difference, Metrics
+from training.evaluation.metrics import Comparison, Difference, Metrics
 
 Configs = Annotated[Path | None, typer.Option("--configs", help="folder that replaces the shipped configuration")]
 Artifacts = Annotated[Path, typer.Option("--artifacts", help="where champion.json and the MLflow store live")]
@@ -178,7 +178,7 @@ def promote(
 
     Example: leadwell promote --bundle artifacts/bundle --by "Ada Example"
     """
-    from training.publish import promote as promote_bundle
+    from training.registry.publish import promote as promote_bundle
 
     with step("Verifying the bundle and switching the champion"):
         champion = promote_bundle(artifacts, bundle, by=by, as_of=chosen(None), despite=despite)
@@ -193,7 +193,7 @@ def rollback(by: By, artifacts: Artifacts = ARTIFACTS) -> None:
 
     Example: leadwell rollback --by "Ada Example"
     """
-    from training.publish import rollback as roll_back
+    from training.registry.publish import rollback as roll_back
 
     with step("Verifying the bundle and switching the champion"):
         champion = roll_back(artifacts, by=by, as_of=chosen(None))

@@ -25,7 +25,7 @@ os.environ.pop("COLUMNS", None)
 @pytest.fixture(scope="session")
 def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `data`, a made world of 300 leads as of 2026-06-30, and `bundle`, a small bundle that fits it."""
-    from training.sample import make_sample
+    from training.sample.world import make_sample
 
     folder = tmp_path_factory.mktemp("world")
     make_sample(300, 5, folder / "data")

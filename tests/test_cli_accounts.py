@@ -17,7 +17,7 @@ from cli.app import app
 from configs.errors import InputInvalid, LeadwellError
 from configs.settings import Settings, load_settings
 from serving.table_files import KINDS, write_table
-from training.sample import make_sample
+from training.sample.world import make_sample
 
 RUNNER = CliRunner()
 

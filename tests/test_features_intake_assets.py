@@ -11,7 +11,7 @@ import pytest
 from configs.errors import InputInvalid
 from configs.settings import load_settings
 from features.intake.assets import read_assets
-from training.sample_campaigns import asset_columns
+from training.sample.campaigns import asset_columns
 
 
 def test_the_samples_inventory_reads_back_as_configured(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from features.records import Account, Event, Lead
 from features.tables import Tables, known_at
 from models.hygiene import Hygiene, concerned, judge
 from models.segments.map import SegmentMap
-from training.publish import below_minimum, promote, read_champion
+from training.registry.publish import below_minimum, promote, read_champion
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 SETTINGS = load_settings()

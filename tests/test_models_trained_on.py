@@ -28,7 +28,7 @@ from models.trained_on import (
     touches,
     write_trained_on,
 )
-from training.publish import Champion
+from training.registry.publish import Champion
 from training.touched import remember, touched_leads
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.calibration import log_loss
-from training.baselines import LAPLACE, fit_baselines, fit_naive_bayes, fit_points
+from training.evaluation.baselines import LAPLACE, fit_baselines, fit_naive_bayes, fit_points
 
 SPEC = SimpleNamespace(names=("number", "kind"), groups=("fit", "fit"), categorical=(1,), monotone=(0, 0))
 

@@ -367,3 +367,12 @@ def test_a_flat_row_without_order_or_outcome_is_counted_and_not_used() -> None:
     assert not {5, 6} & set(dataset.lead.tolist())
     with pytest.raises(InputInvalid, match="expected an export read for training"):
         build_flat_dataset(replace(flat(order), outcome=None), SMALL, SEGMENTS, MAPPING)
+
+
+def test_every_row_names_its_slices_and_an_unknown_role_is_called_unknown() -> None:
+    found = build_dataset(world(), SMALL, SEGMENTS, AS_OF)
+    assert set(found.slices) == {"role", "setting", "jurisdiction", "source", "month"}
+    assert all(len(names) == len(found.y) for names in found.slices.values())
+    assert set(found.slices["role"].tolist()) <= {"unknown", *SHIPPED.vocabularies["role"].values}
+    # The latest snapshot lies one horizon before the end: 30 June minus 60 days is 1 May.
+    assert set(found.slices["month"][found.judge].tolist()) == {"2026-05"}

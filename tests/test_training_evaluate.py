@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.evaluate import auc, calibration_error, compare, difference, gain, measure, reliability
+from training.evaluation.metrics import auc, calibration_error, compare, difference, gain, measure, reliability
 
 
 def test_auc_counts_pairs_and_half_of_ties():

@@ -25,7 +25,7 @@ from training.proposals import files
 from training.proposals import propose as journey
 from training.proposals.material import material_of
 from training.proposals.propose import ProposalReport, _conversion, propose
-from training.sample import make_sample
+from training.sample.world import make_sample
 
 SIZES = (9,)
 # Pictures take longer than all the rest; most tests look at none.

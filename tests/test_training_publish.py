@@ -14,8 +14,8 @@ import pytest
 
 from configs.errors import BundleRefused, NotReady
 from models.bundle import read_bundle
-from training.publish import CHAMPION_FILE, MODEL, history, promote, read_champion, register, rollback
-from training.tracking import store
+from training.registry.publish import CHAMPION_FILE, MODEL, history, promote, read_champion, register, rollback
+from training.registry.tracking import store
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.evaluate import Comparison, compare
+from training.evaluation.metrics import Comparison, compare
 from training.report import (
     DriverLine,
     Figure,

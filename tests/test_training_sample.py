@@ -15,8 +15,8 @@ from configs.content import Approval, Asset
 from configs.errors import InputInvalid
 from configs.settings import load_settings
 from features.records import TABLES as RECORDS
-from training.sample import BLOCK_LEADS, TABLES, make_sample
-from training.sample_outcomes import TARGETS
+from training.sample.outcomes import TARGETS
+from training.sample.world import BLOCK_LEADS, TABLES, make_sample
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 LEADS = 6000

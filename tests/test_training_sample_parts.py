@@ -3,13 +3,13 @@
 import numpy as np
 
 from configs.settings import load_settings
-from training.sample_accounts import COUNTRY_NAMES, draw
-from training.sample_columns import MISSING, NO_INSTANT, chosen, identifiers, instants, yes_no
-from training.sample_outcomes import KINDS as OUTCOME_KINDS
-from training.sample_outcomes import _recent
-from training.sample_people import ROLES
-from training.sample_personas import PERSONAS, SEGMENTS, titles
-from training.sample_signals import BEHAVIORS, TOPICS, meaning
+from training.sample.accounts import COUNTRY_NAMES, draw
+from training.sample.columns import MISSING, NO_INSTANT, chosen, identifiers, instants, yes_no
+from training.sample.outcomes import KINDS as OUTCOME_KINDS
+from training.sample.outcomes import _recent
+from training.sample.people import ROLES
+from training.sample.personas import PERSONAS, SEGMENTS, titles
+from training.sample.signals import BEHAVIORS, TOPICS, meaning
 
 
 def test_identifiers_are_zero_padded_and_rise():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from training.tracking import EXPERIMENT, STORE, RunRecord, TrackedRun, has_store, store, track
+from training.registry.tracking import EXPERIMENT, STORE, RunRecord, TrackedRun, has_store, store, track
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = RunRecord(
@@ -29,10 +29,10 @@ def refuse(*a, **k):
     raise OSError("no network")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 from pathlib import Path
-import cli.app, training.publish, training.report, training.tracking, training.train
+import cli.app, training.registry.publish, training.report, training.registry.tracking, training.train
 assert "mlflow" not in sys.modules, "importing mlflow takes seconds that most commands should not wait for"
-from training.publish import promote, register
-from training.tracking import RunRecord, track
+from training.registry.publish import promote, register
+from training.registry.tracking import RunRecord, track
 from datetime import UTC, datetime
 artifacts, bundle = Path(sys.argv[1]), Path(sys.argv[2])
 run = track(artifacts, RunRecord("train", {}, {"auc": 0.5}, {}, {"one": {"auc": 0.5}}, {"p": b"png"}, {"t": {}}))

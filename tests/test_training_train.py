@@ -16,8 +16,8 @@ from features.intake.sources import find_files, read_tables
 from features.tables import Tables
 from models.bundle import read_bundle
 from models.readiness import fit_readiness
-from training.evaluate import measure
-from training.sample import make_sample
+from training.evaluation.metrics import measure
+from training.sample.world import make_sample
 from training.train import OURS, POOLED, POOLED_SEGMENT, SCORECARD, Trained, golden_rows, train
 
 pytestmark = pytest.mark.slow

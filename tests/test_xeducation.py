@@ -26,8 +26,8 @@ from features.pipeline import build_features
 from features.view import ViewRules
 from models.calibration import probability
 from serving.rescore import rescore_intake
-from training.baselines import fit_baselines
-from training.evaluate import Metrics, compare, measure, reliability
+from training.evaluation.baselines import fit_baselines
+from training.evaluation.metrics import Metrics, compare, measure, reliability
 from training.train import Trained, train_flat
 
 pytestmark = pytest.mark.slow

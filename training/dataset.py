@@ -20,7 +20,7 @@ from configs.errors import InputInvalid
 from configs.mapping import SourceMapping
 from configs.settings import Settings
 from features.evaluate import Domain
-from features.facts import FactBuilder, facts_of
+from features.facts import FactBuilder, Facts, facts_of
 from features.intake.settle import root_of
 from features.intake.sources import Intake
 from features.inventory import Inventory
@@ -42,6 +42,9 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 MIN_POSITIVES = 20
+# Metrics are cut by these lead facts, and by month.
+SLICES = {"role": "role", "setting": "care_setting", "jurisdiction": "jurisdiction", "source": "lead_source"}
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Dataset:
 
     `train` and `judge` share no account and `judge` is later. `time_only` is the latest snapshot of the accounts that
     train: later in time, not new. `order` rises with time. `counts` says what became of every (lead, snapshot).
+    `slices` names the group of each row by role, setting, jurisdiction, source and month: what metrics are cut by.
     """
 
     spec: FeatureSpec
@@ -67,6 +71,7 @@ class Dataset:
     time_only: Bools
     counts: Mapping[str, int]
     dataset_id: str
+    slices: Mapping[str, NDArray[np.object_]]
 
 
 def build_dataset(
@@ -159,6 +164,9 @@ def build_flat_dataset(
     found = rows.of(known, kept)
     found["y"] = (intake.outcome[kept] == YES).astype(np.float64)
     found["order"] = np.unique(intake.order[kept], return_inverse=True)[1].ravel().astype(np.float64)
+    # A flat export has no months: its order, cut in fifths, stands for them.
+    fifth = 5 * found["order"] // (found["order"].max(initial=0.0) + 1.0)
+    found["slice month"] = np.array([f"fifth {part + 1:.0f}" for part in fifth.tolist()], dtype=object)
     root, root_ids = root_accounts(tables, mapping.as_of)
     fold, _ = folds(root_ids, settings.training.folds, settings.training.holdout_share)
     # Rows of one instant stay together: what trains is earlier than what judges, never equal.
@@ -258,7 +266,8 @@ class _Rows:
         self.settings, self.spec, self.segment_map, self.approved_on = settings, spec, segment_map, approved_on
         self.builder = FactBuilder.of(settings).weighing_as(spec, settings.vocabularies)
         self.inventory = Inventory.of(settings.assets, settings.vocabularies)
-        self.scorecard = Scorecard.of(settings, Domain.of(settings))
+        self.domain = Domain.of(settings)
+        self.scorecard = Scorecard.of(settings, self.domain)
 
     def of(self, known: Known, kept: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
         """Features, primary segment and points of some of the leads."""
@@ -272,7 +281,14 @@ class _Rows:
             "lead": kept.astype(np.int64),
             "segment": primary[kept].astype(np.int64),
             "points": (points.fit + points.engagement)[kept].astype(np.int64),
+            **{f"slice {name}": self._named(facts, fact)[kept] for name, fact in SLICES.items()},
+            "slice month": np.full(len(kept), f"{known.as_of:%Y-%m}", dtype=object),
         }
+
+    def _named(self, facts: Facts, fact: str) -> NDArray[np.object_]:
+        """The value of an enumeration for every lead, in words; its code 0 is unknown."""
+        words = np.array([UNKNOWN, *self.domain.facts[fact].values], dtype=object)
+        return np.asarray(np.broadcast_to(words[facts.columns[fact].reshape(-1).astype(np.int64)], (facts.n,)))
 
     def may_learn_from(self, known: Known) -> Bools:
         """The lead gate: whose data may be processed for scoring at all, as known now."""
@@ -320,5 +336,6 @@ def _finished(
         points=rows["points"],
         counts={**counts, **{part: int(chosen.sum()) for part, chosen in split.items()}},
         dataset_id=digest.hexdigest(),
+        slices={name.removeprefix("slice "): rows[name] for name in rows if name.startswith("slice ")},
         **split,
     )

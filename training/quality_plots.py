@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from training.plots import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, draw_png, percent_axes
+from training.evaluation.plots import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, draw_png, percent_axes
 
 LONGEST_NAME = 46
 

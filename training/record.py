@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from configs.settings import Settings
-from training.publish import register
+from training.registry.publish import register
+from training.registry.tracking import RunRecord, TrackedRun, track
 from training.report import DriverLine, Figure, Judged, ReportContent, report_pictures
-from training.tracking import RunRecord, TrackedRun, track
 from training.train import POOLED, POOLED_SEGMENT, Trained, finite
 
 DRIVER_ROWS = 5_000

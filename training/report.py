@@ -18,8 +18,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from training import plots
-from training.evaluate import Comparison, Floats
+from training.evaluation import plots
+from training.evaluation.metrics import Comparison, Floats
 
 UNDEFINED, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 

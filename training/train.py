@@ -24,9 +24,9 @@ from models.readiness import Readiness, fit_readiness
 from models.scorecard import Scorecard
 from models.segments.map import SegmentMap
 from policy.book import Book
-from training.baselines import fit_baselines, fit_points
 from training.dataset import Dataset, build_dataset, build_flat_dataset
-from training.evaluate import Comparison, Metrics, compare, measure
+from training.evaluation.baselines import fit_baselines, fit_points
+from training.evaluation.metrics import Comparison, Metrics, compare, measure
 from training.touched import remember
 
 Progress = Callable[[str, float], None]

@@ -11,7 +11,7 @@ from pathlib import Path
 from models.candidates.lineage import ORDER
 from training.proposals.folder import MEMBERS
 from training.proposals.proposal import Proposal, ProposalReport
-from training.tracking import PROPOSALS, RunRecord, TrackedRun, track
+from training.registry.tracking import PROPOSALS, RunRecord, TrackedRun, track
 
 FOLDERS: Mapping[str, str] = {".png": "pictures", ".yaml": "drafts"}
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from training.sample_accounts import (
+from training.sample.accounts import (
     COUNTRIES,
     COUNTRY_NAMES,
     DAY,
@@ -21,8 +21,8 @@ from training.sample_accounts import (
     draw,
     with_gaps,
 )
-from training.sample_columns import MISSING, NO_INSTANT, as_checked, chosen, identifiers, instants, yes_no
-from training.sample_personas import HCP, PERSONAS, SITE_KINDS, titles, weights
+from training.sample.columns import MISSING, NO_INSTANT, as_checked, chosen, identifiers, instants, yes_no
+from training.sample.personas import HCP, PERSONAS, SITE_KINDS, titles, weights
 
 AUDIENCES = ("hcp", "buyer", "patient", "caregiver", "other")
 ROLES = tuple(dict.fromkeys(p.role for p in PERSONAS))

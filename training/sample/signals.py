@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.sample_personas import SEGMENTS
+from training.sample.personas import SEGMENTS
 
 TOPICS = (
     "mechanism_of_action", "clinical_evidence", "safety", "dosing", "patient_selection", "referral_pathway", "workflow",

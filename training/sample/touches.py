@@ -12,9 +12,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from configs.content import Asset
-from training.sample_accounts import DAY, draw
-from training.sample_columns import MISSING, chosen, identifiers, instants
-from training.sample_people import AUDIENCES, CHANNELS, PRODUCTS, People
+from training.sample.accounts import DAY, draw
+from training.sample.columns import MISSING, chosen, identifiers, instants
+from training.sample.people import AUDIENCES, CHANNELS, PRODUCTS, People
 
 SECOND = 1_000_000
 INTENTS = ("promotional", "medical_education", "medical_information", "service")

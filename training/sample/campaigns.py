@@ -10,10 +10,10 @@ import pyarrow as pa
 from numpy.random import Generator
 
 from configs.content import Asset
-from training.sample_columns import chosen
-from training.sample_people import CHANNELS, PRODUCTS
-from training.sample_personas import SEGMENTS
-from training.sample_touches import CAMPAIGNS, campaign_ids
+from training.sample.columns import chosen
+from training.sample.people import CHANNELS, PRODUCTS
+from training.sample.personas import SEGMENTS
+from training.sample.touches import CAMPAIGNS, campaign_ids
 
 GOALS = ("awareness", "demo requests", "meetings", "education")
 LISTED = ("audiences", "markets", "channels", "stages", "segment_ids")

@@ -9,12 +9,12 @@ import pyarrow as pa
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from training.sample_accounts import DAY, Accounts, draw
-from training.sample_columns import MISSING, chosen, instants
-from training.sample_events import TYPICAL_EVENTS, WINDOW_DAYS, WINDOWS, Events
-from training.sample_people import INFLUENCES, People
-from training.sample_personas import SEGMENTS
-from training.sample_signals import BASE_LOG_ODDS, TOPICS, meaning
+from training.sample.accounts import DAY, Accounts, draw
+from training.sample.columns import MISSING, chosen, instants
+from training.sample.events import TYPICAL_EVENTS, WINDOW_DAYS, WINDOWS, Events
+from training.sample.people import INFLUENCES, People
+from training.sample.personas import SEGMENTS
+from training.sample.signals import BASE_LOG_ODDS, TOPICS, meaning
 
 TARGETS = ("meeting", "demo", "appointment", "consult", "proposal")
 KINDS = (*TARGETS, "inquiry", "mql", "sql", "no_show", "lost")

@@ -20,15 +20,15 @@ from configs.content import Asset
 from configs.errors import InputInvalid
 from configs.settings import load_settings
 from features.tables import microseconds
-from training.sample_accounts import account_columns, make_accounts
-from training.sample_campaigns import asset_columns, campaign_columns
-from training.sample_columns import ParquetFiles, chosen
-from training.sample_consents import case_columns, consent_columns, suppression_columns
-from training.sample_events import HISTORY_DAYS, event_columns, make_events
-from training.sample_outcomes import make_outcomes, outcome_columns
-from training.sample_people import ROLES, SPECIALTIES, lead_columns, make_people
-from training.sample_personas import SEGMENTS
-from training.sample_touches import make_mail_events, make_touches, touch_columns
+from training.sample.accounts import account_columns, make_accounts
+from training.sample.campaigns import asset_columns, campaign_columns
+from training.sample.columns import ParquetFiles, chosen
+from training.sample.consents import case_columns, consent_columns, suppression_columns
+from training.sample.events import HISTORY_DAYS, event_columns, make_events
+from training.sample.outcomes import make_outcomes, outcome_columns
+from training.sample.people import ROLES, SPECIALTIES, lead_columns, make_people
+from training.sample.personas import SEGMENTS
+from training.sample.touches import make_mail_events, make_touches, touch_columns
 
 AS_OF = date(2026, 6, 30)
 BLOCK_LEADS = 4000

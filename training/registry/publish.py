@@ -20,7 +20,7 @@ from typing import Any
 
 from configs.errors import BundleRefused, NotReady
 from models.bundle import read_bundle, try_in_child
-from training.tracking import has_store, store
+from training.registry.tracking import has_store, store
 
 MODEL = "lead_scoring"
 CHAMPION_FILE = "champion.json"

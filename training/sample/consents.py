@@ -9,13 +9,13 @@ import pyarrow as pa
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from training.sample_accounts import COUNTRY_NAMES, DAY, Accounts, draw
-from training.sample_columns import MISSING, NO_INSTANT, chosen, identifiers, instants
-from training.sample_events import Events
-from training.sample_outcomes import KINDS as OUTCOME_KINDS
-from training.sample_outcomes import Outcomes
-from training.sample_people import CHANNELS, PRODUCTS, People
-from training.sample_signals import KINDS as EVENT_KINDS
+from training.sample.accounts import COUNTRY_NAMES, DAY, Accounts, draw
+from training.sample.columns import MISSING, NO_INSTANT, chosen, identifiers, instants
+from training.sample.events import Events
+from training.sample.outcomes import KINDS as OUTCOME_KINDS
+from training.sample.outcomes import Outcomes
+from training.sample.people import CHANNELS, PRODUCTS, People
+from training.sample.signals import KINDS as EVENT_KINDS
 
 EMAIL, SMS, PHONE, REP_VISIT, MAIL = range(5)
 STATUSES = ("granted", "implied", "withdrawn", "none")

@@ -12,10 +12,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from configs.content import Asset
-from training.sample_accounts import DAY, draw
-from training.sample_columns import MISSING, chosen, identifiers, instants
-from training.sample_people import PRODUCTS, People
-from training.sample_signals import (
+from training.sample.accounts import DAY, draw
+from training.sample.columns import MISSING, chosen, identifiers, instants
+from training.sample.people import PRODUCTS, People
+from training.sample.signals import (
     AGENTS,
     BEHAVIORS,
     DEPTHS,
@@ -29,7 +29,7 @@ from training.sample_signals import (
     focus_weights,
     signal_of_behavior,
 )
-from training.sample_touches import SECOND, MailEvents, Touches, campaign_ids, message_ids
+from training.sample.touches import SECOND, MailEvents, Touches, campaign_ids, message_ids
 
 WINDOW_DAYS = 60
 WINDOWS = 7

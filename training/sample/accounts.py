@@ -10,8 +10,8 @@ import pyarrow as pa
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from training.sample_columns import MISSING, NO_INSTANT, as_checked, chosen, identifiers, instants
-from training.sample_personas import CONSUMER_SHARE, SITE_KINDS, weights
+from training.sample.columns import MISSING, NO_INSTANT, as_checked, chosen, identifiers, instants
+from training.sample.personas import CONSUMER_SHARE, SITE_KINDS, weights
 
 DAY = 86_400_000_000
 LARGEST_ACCOUNT = 60

@@ -1,0 +1,1 @@
+"""What randomisation teaches: exploration and holdout, inverse propensity, uplift."""

@@ -1,0 +1,1 @@
+"""Detectors of what could not have been known, each with its evidence."""

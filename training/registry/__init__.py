@@ -1,0 +1,1 @@
+"""From a bundle to what serves: tracking, champion and challenger, approval, history."""

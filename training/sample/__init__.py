@@ -1,0 +1,1 @@
+"""The sample world: a made world whose truth is known."""
