@@ -8,7 +8,27 @@ import sys
 
 import typer
 
-from cli import accounts, audit, data, demo, erasure, rules, scoring, segments, training
+from cli import (
+    accounts,
+    audit,
+    benchmark,
+    card,
+    changes,
+    data,
+    demo,
+    erasure,
+    leaks,
+    recalibrate,
+    registry,
+    rules,
+    scorecard,
+    scoring,
+    segments,
+    targets,
+    thresholds,
+    training,
+    uplift,
+)
 from cli.screen import refuse
 from configs.errors import LeadwellError
 
@@ -30,7 +50,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for room in (demo, data, segments, accounts, training, scoring, rules, audit, erasure):
+ROOMS = (
+    demo, data, segments, accounts, training, leaks, targets, thresholds,
+    registry, card, scorecard, benchmark, recalibrate, uplift, scoring, changes, rules, audit, erasure,
+)  # fmt: skip
+for room in ROOMS:
     room.register(app)
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.card import show_approvals, show_verdict
 from cli.data import show_counts
 from cli.screen import Report, console, counted, line, next_step, step, table
 from cli.server import ask, serving
@@ -22,6 +23,8 @@ from cli.training import show_comparison
 from configs.errors import LeadwellError
 
 AS_OF = date(2026, 6, 30)
+TRAINER, REVIEWER = "Demo Trainer", "Demo Reviewer"
+PLAYED, SMALL = "the demo plays both persons", "a made world that may be too small to tell"
 
 
 class Log:
@@ -55,10 +58,14 @@ def demo(
     from serving.requests import request_of, view_of
     from serving.rescore import rescore
     from serving.tags.activate import activate
+    from training.evaluation.card import keep_card
+    from training.evaluation.evaluation import card_file
     from training.proposals.propose import propose
     from training.quality_report import write_quality_report
     from training.record import log_training, training_report
-    from training.registry.publish import promote
+    from training.registry.approvals import approve
+    from training.registry.champion import promote
+    from training.registry.history import start_anew
     from training.report import TableCount, write_report
     from training.sample.world import make_sample
     from training.train import train
@@ -67,6 +74,7 @@ def demo(
     settings, log = load_settings(), Log()
     instant = datetime(AS_OF.year, AS_OF.month, AS_OF.day, tzinfo=UTC)
     world, state, bundle, scores = out / "world", out / "memberships", out / "bundle", out / "scores"
+    start_anew(out, (TRAINER, REVIEWER, "leadwell demo"))
     console.rule("[bold]Leadwell: whom to contact next, why, and whether we may")
     with log.step(f"Making a world of {leads:,} leads") as (report, says):
         shutil.rmtree(world, ignore_errors=True)
@@ -91,14 +99,21 @@ def demo(
         tagged = activate(files, settings, state, out / "tags", instant, progress=report)
         says.append(" and ".join(f"{count:,} {unit}s" for unit, count in tagged.written.items()))
     with log.step("Training with the approved segment map") as (report, says):
-        trained = train(intake.tables, settings, instant, bundle, quality=quality, progress=report)
+        trained = train(intake.tables, settings, instant, bundle, quality=quality, progress=report, by=TRAINER)
         own = sum(record.kept for record in trained.bundle.readiness.records)
         says.append(f"{trained.dataset.counts['train']:,} rows; {own} segments earned a model of their own")
     write_quality_report(quality, trained.hygiene, out / "quality.html", title=f"{leads:,} leads of a made world")
-    with log.step("Logging to MLflow and promoting the bundle") as (_, says):
+    with log.step("Judging group by group and writing the model card") as (_, says):
+        verdict = keep_card(trained, settings, title=f"{leads:,} leads of a made world").verdict
+        says.append(verdict.sentence)
+    with log.step("Logging to MLflow; approving and promoting the bundle, both persons played here") as (_, says):
         log_training(trained, settings, out, f"demo of {leads:,} leads")
-        champion = promote(out, bundle, by="leadwell demo", as_of=instant)
-        says.append(f"champion {champion.bundle_id[:12]}")
+        # A world of a few thousand leads is too small to tell; the history then says that this let it pass.
+        # Two persons, both played here: nobody promotes on an approval of their own.
+        approve(out, bundle, by=REVIEWER, as_of=instant, rules=settings.registry, note=PLAYED, despite_gate=SMALL)
+        champion = promote(out, bundle, by=TRAINER, as_of=instant, rules=settings.registry, despite_gate=SMALL)
+        show_approvals(bundle, trained.bundle.bundle_id, out)
+        says.append(f"champion {champion.bundle_id[:12]}, approved by a second person, whom the demo plays too")
     with log.step("Rescoring every lead") as (report, says):
         inputs = {name: path for name, path in files.items() if name not in ("outcomes", "campaigns", "assets")}
         done = rescore(
@@ -141,9 +156,12 @@ def demo(
     console.rule()
     show_counts({name: c for name, c in intake.counts.items() if c.read})
     show_comparison(trained.comparison, trained.time_only)
+    show_verdict(verdict.word, verdict.sentence)
+    line("")
     _show_permitted(done.permitted, done.leads)
     _show_decision(decision, took)
     line(f"[bold]Report[/bold]  {written.resolve()}")
+    line(f"[bold]Model card[/bold]  {card_file(bundle).resolve()}")
     line(
         f"[dim]data quality {out / 'quality.html'}, proposals {out / 'proposals' / 'report.html'}, "
         f"moves {state}/moves/, tags {out / 'tags'}/, scores {scores}/, MLflow store {out / 'mlflow.db'}[/dim]"

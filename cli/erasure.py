@@ -14,7 +14,7 @@ from configs.errors import InputInvalid, LeadwellError
 erasure = typer.Typer(help="Follow a request for erasure.", no_args_is_help=True)
 
 if TYPE_CHECKING:
-    from training.registry.publish import Champion
+    from training.registry.timeline import Span
 
 ARTIFACTS = Path("artifacts")
 
@@ -41,14 +41,15 @@ def touches(
     """
     from models.trained_on import FOLDER, erasure_key, key_path, read_trained_on
     from models.trained_on import touches as is_touched
-    from training.registry.publish import history
+    from training.registry.history import read_history
+    from training.registry.timeline import timeline
 
     folder = bundles or artifacts
     key = erasure_key(key_path(artifacts), make=False)
-    served = history(artifacts)
+    served = timeline(read_history(artifacts))
     lying = _bundles(folder)
     listed = {path.stem for path in (folder / FOLDER).glob("*.bin")}
-    known = sorted(listed | set(lying) | {entry.bundle_id for entry in served})
+    known = sorted(listed | set(lying) | {span.bundle_id for span in served if span.bundle_id})
     if not known:
         raise InputInvalid(str(folder), "expected bundles, or lists of whom they were trained on")
     touched: list[str] = []
@@ -112,11 +113,10 @@ def _bundles(folder: Path) -> dict[str, str]:
     return found
 
 
-def _serving(bundle_id: str, served: Sequence[Champion]) -> str:
+def _serving(bundle_id: str, served: Sequence[Span]) -> str:
     """From when until when a bundle was the champion, once for each time."""
-    ends = (*(entry.promoted_at for entry in served[1:]), "now")
-    spans = zip(served, ends, strict=False)
-    return "; ".join(f"{entry.promoted_at} to {end}" for entry, end in spans if entry.bundle_id == bundle_id)
+    spans = [span.record() for span in served if span.bundle_id == bundle_id]
+    return "; ".join(f"{said['served_from']} to {said['served_until'] or 'now'}" for said in spans)
 
 
 def register(app: typer.Typer) -> None:

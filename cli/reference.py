@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from cli.reference_lint import lint_codes
+from cli.reference_targets import target_chapter
 from cli.reference_triggers import triggers
 from cli.reference_words import (
     ABSTAIN_SAYS,
@@ -70,6 +71,7 @@ def page() -> str:
         *_commands(app),
         *_segments(settings),
         *triggers(settings),
+        *target_chapter(settings),
         *lint_codes(),
         *_rules(settings),
         *_reasons(settings),

@@ -44,7 +44,9 @@ REJECTION_SAYS = {
 ABSTAIN_SAYS = {
     "SEGMENT_UNKNOWN": "the lead has no primary segment",
     "TOO_FEW_KNOWN_FEATURES": "a smaller share of its features than `min_known_share` is known",
-    "INTERVAL_TOO_WIDE": "the 80 % interval is wider than `max_interval_width`",
+    "INTERVAL_TOO_WIDE": "the mean of leads like this is known too badly: its interval is over `max_interval_width`",
+    "OUT_OF_RANGE": "more than `max_outside_share` of the answer rests on values outside what training saw",
+    "COLD_START": "nothing was learned yet: the band is that of the grid of points, and there is no probability",
     "NO_SCORE": "a rule says that this lead may not be scored; there is no probability either",
 }
 
@@ -53,6 +55,7 @@ ENVIRONMENT = {
     "LEADWELL_ALLOW_NO_KEY": "`1`: start without a key; `leadwell serve --no-key` sets it, on this machine only",
     "LEADWELL_BUNDLE": "bundle folder to serve, instead of the champion's",
     "LEADWELL_CHAMPION": "the champion file; `artifacts/champion.json` when absent",
+    "LEADWELL_TRACKING_URI": "MLflow's server or database; the SQLite file of the artifacts folder when absent",
     "LEADWELL_CONFIGS": "configuration folder of the service, instead of the shipped one",
     "LEADWELL_AUDIT": "audit folder of the service; `artifacts/audit` when absent",
     "LEADWELL_AUDIT_KEY": "key of the pseudonyms in the audit log; when absent, a key file in the audit folder",
@@ -61,8 +64,11 @@ ENVIRONMENT = {
 }
 
 SETTING_SAYS = {
-    "target_kinds": "outcomes that count as success",
-    "horizon_days": "days after the snapshot in which the outcome must come",
+    "outcomes_from": "since when outcomes were recorded at all; found in the data when absent",
+    "events_from": "since when events were recorded at all; found in the data when absent",
+    "min_event_days": "days of recorded events before a snapshot, below which a row is left out",
+    "settle_days": "days waited after a horizon for what is recorded late",
+    "max_unrecorded_share": "warn when more of the latest outcomes than this are estimated to be still unrecorded",
     "snapshots": "how many moments in the past each lead is learned from",
     "snapshot_every_days": "days between snapshots",
     "folds": "parts by root account for out-of-sample predictions",
@@ -77,7 +83,9 @@ SETTING_SAYS = {
     "segment_min_rows": "fewest rows before a segment may try a booster of its own",
     "shrinkage_rows": "rows at which a segment's own booster and calibration count half",
     "bands": "lowest probability of each band",
-    "max_interval_width": "widest interval that still gets a band",
+    "max_interval_width": "widest 80 % interval of the mean of leads like one that still gives it a band",
+    "max_outside_share": "largest share of an answer that may rest on values outside the ranges of training",
+    "model_error_times": "the model's whole error over the variance that refitting shows; for intervals",
     "min_known_share": "smallest share of known features that still gets a band",
     "seed": "of every random choice in training",
     "threads": "of LightGBM",

@@ -124,6 +124,7 @@ def review(
     recorded = _recorded(state, found.back_days) if state is not None else {}
     _show_due(found.due)
     _show_evidence(found, recorded)
+    _show_feedback(found)
     if out is not None:
         from training.reviews.pages import render_segment_review, write_page
 
@@ -145,6 +146,8 @@ def _show_due(due: Mapping[str, tuple[Due, ...]]) -> None:
 
 
 def _show_evidence(found: Review, recorded: Mapping[str, str]) -> None:
+    from training.reviews.advice import accepted_in_words
+
     rows = []
     for one in found.segments:
         rate = next((p.converted for p in reversed(one.points) if p.converted is not None and p.converted.of), None)
@@ -158,8 +161,21 @@ def _show_evidence(found: Review, recorded: Mapping[str, str]) -> None:
         told = [*one.signs, *(a.says for a in one.suggestions if a.kind != "keep" and a.says not in one.signs)]
         for text in told:
             line(f"[yellow]{one.definition.id}[/yellow]: {_shown(text)}")
+        if one.feedback is not None and not one.feedback.fell:
+            line(f"[dim]{one.definition.id}: {accepted_in_words(one.feedback, found.back_days)}[/dim]")
         if one.definition.id in recorded:
             line(f"[dim]{one.definition.id}: {recorded[one.definition.id]}[/dim]")
+
+
+def _show_feedback(found: Review) -> None:
+    from training.reviews.advice import accepted_in_words
+
+    if found.feedback is None:
+        return
+    line(f"all leads: {accepted_in_words(found.feedback, found.back_days)}")
+    if found.feedback.fell:
+        line("[yellow]sales takes fewer than before, beyond noise: train again and judge the new bundle[/yellow]")
+        next_step("leadwell train --data FOLDER")
 
 
 def _recorded(state: Path, back_days: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`leadwell train`, `evaluate`, `promote`, `rollback`: from tables to the bundle that serves."""
+"""`leadwell train`, `evaluate`: from tables to a bundle, and how good it is."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from typing import Annotated
 
 import typer
 
+from cli.card import show_verdict, written
 from cli.clock import chosen
-from cli.screen import line, next_step, step, table
+from cli.differences import shown_gap
+from cli.leaks import Insist, show_leaks
+from cli.registry import TrackingUri, after_training, logged
+from cli.screen import line, step, table
+from cli.targets import show_further, show_history
+from cli.thresholds import show_thresholds
 from configs.errors import InputInvalid
-from training.evaluation.metrics import Comparison, Difference, Metrics
+from configs.mapping import NO_TIME
+from training.evaluation.metrics import Comparison, Metrics
 
 Configs = Annotated[Path | None, typer.Option("--configs", help="folder that replaces the shipped configuration")]
 Artifacts = Annotated[Path, typer.Option("--artifacts", help="where champion.json and the MLflow store live")]
-By = Annotated[str, typer.Option("--by", help="who decides this; kept in the history")]
+By = Annotated[str, typer.Option("--by", help="who trains; may ask for a promotion, and never approves it")]
 
 ARTIFACTS = Path("artifacts")
 
@@ -25,6 +32,15 @@ def train(
     source: Annotated[Path | None, typer.Option("--source", help="mapping of a flat export")] = None,
     leads: Annotated[Path | None, typer.Option("--leads", help="the flat export, with its outcome")] = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="learn only from what was known then")] = None,
+    targets: Annotated[
+        str, typer.Option("--targets", help="train these too: all, or ids between commas (see `leadwell targets`)")
+    ] = "",
+    tune: Annotated[
+        str, typer.Option("--tune", help="look for better booster shapes for so long at most, as 90s, 10m or 1h")
+    ] = "",
+    by: By = "",
+    despite_leakage: Insist = "",
+    tracking_uri: TrackingUri = None,
     artifacts: Artifacts = ARTIFACTS,
     configs: Configs = None,
 ) -> None:
@@ -32,24 +48,44 @@ def train(
 
     Example: leadwell train --data artifacts/world --bundle artifacts/bundle
 
+    Example: leadwell train --data artifacts/world --targets conversion,sql
+
+    Example: leadwell train --data artifacts/world --tune 10m
+
     Example: leadwell train --source xeducation --leads old.csv --bundle artifacts/flat
     """
+    from cli.drift import show_drift
+    from cli.tuning import show_tuning
     from configs.settings import load_settings, load_source
     from features.intake.flat import read_flat
     from features.intake.quality.check import check as check_tables
     from features.intake.sources import find_files, read_tables
-    from training.record import log_training, training_report
+    from training.dataset.targets import chosen_targets
+    from training.evaluation.evaluation import card_file
+    from training.leakage.gate import Despite
+    from training.record import training_report
+    from training.registry.history import person
+    from training.registry.tracking import refuse_silent_server
     from training.report import write_report
     from training.train import train as train_tables
     from training.train import train_flat
+    from training.tuning.tuning import seconds_of
 
-    settings = load_settings(configs)
+    seconds = seconds_of(tune) if tune else None
+    by = person(by) if by else by
+    settings, despite = load_settings(configs), Despite.given(despite_leakage, by)
+    refuse_silent_server(artifacts, tracking_uri)
+    further, mapping = chosen_targets(settings, targets), None
     if source is not None and leads is not None and data is None:
+        if further:
+            raise InputInvalid("targets", "a flat export has one outcome, which its mapping names: leave --targets out")
         mapping = load_source(source)
         with step("Reading the export"):
             intake = read_flat(mapping, leads, settings, training=True)
         with step("Training") as report:
-            trained = train_flat(intake, settings, mapping, bundle, progress=report)
+            trained = train_flat(
+                intake, settings, mapping, bundle, progress=report, by=by, despite=despite, tune_seconds=seconds
+            )
         name = mapping.name
     elif data is not None and source is None and leads is None:
         instant, files = chosen(as_of, data), find_files(data)
@@ -58,15 +94,25 @@ def train(
         with step("Checking the data"):
             quality = check_tables(intake, settings, as_of=instant, files=files)
         with step("Training") as report:
-            trained = train_tables(intake.tables, settings, instant, bundle, quality=quality, progress=report)
+            trained = train_tables(
+                intake.tables, settings, instant, bundle, quality=quality, further=further, progress=report, by=by,
+                despite=despite, tune_seconds=seconds,
+            )  # fmt: skip
         name = data.name
     else:
         raise InputInvalid("train", "expected either --data FOLDER, or --source MAPPING with --leads FILE")
-    with step("Logging to MLflow"):
-        log_training(trained, settings, artifacts, name)
+    verdict = written(trained, settings, name, mapping)
+    tracked = logged(trained, settings, artifacts, name, tracking_uri)
     page = write_report(training_report(trained, settings, title=name), bundle.with_name(f"{bundle.name}-report.html"))
-    show_comparison(trained.comparison, trained.time_only)
+    show_comparison(trained.comparison, trained.time_only, trained.dataset.timed)
     _show_segments(trained.comparison)
+    show_tuning(trained.tuning, bundle)
+    show_further(trained.further)
+    show_history(trained.dataset.history)
+    show_thresholds(trained.thresholds)
+    show_drift(trained)
+    if trained.leakage.leaks:
+        show_leaks(trained.leakage)
     rejected = intake.rejects.num_rows
     if rejected:
         line(f"[yellow]{rejected:,} rows were rejected: leadwell data check --rejects FILE lists them[/yellow]")
@@ -74,10 +120,13 @@ def train(
         line(f"[red]below its minimum[/red] {gate.says}")
     if trained.hygiene.inactive:
         line(f"[yellow]inactive in this bundle: {', '.join(trained.hygiene.inactive)}[/yellow]")
-    line(f"bundle {trained.bundle.bundle_id[:12]} in {bundle}; report {page}")
+    show_verdict(verdict.word, verdict.sentence)
+    line(f"bundle {trained.bundle.bundle_id[:12]} in {bundle}; report {page}; card {card_file(bundle)}")
     if not trained.hygiene.model_passed:
         line("[yellow]promote will refuse this bundle; `leadwell data check` says what to mend[/yellow]")
-    next_step(f'leadwell promote --bundle {bundle} --by "YOUR NAME"')
+    after_training(trained, intake, settings, mapping, artifacts, by)
+    if not tracked:
+        raise typer.Exit(1)
 
 
 def evaluate(
@@ -100,7 +149,7 @@ def evaluate(
     from models.bundle import read_bundle
     from training.train import evaluate_bundle, evaluate_bundle_flat
 
-    settings = load_settings(configs)
+    settings, mapping = load_settings(configs), None
     found = read_bundle(bundle)
     found.refuse_other_vocabularies(settings.vocabularies)
     if source is not None and leads is not None and data is None:
@@ -115,25 +164,24 @@ def evaluate(
             judged = evaluate_bundle(found, intake.tables, settings, instant, progress=report)
     else:
         raise InputInvalid("evaluate", "expected either --data FOLDER, or --source MAPPING with --leads FILE")
-    show_comparison(judged.comparison, None)
+    show_comparison(judged.comparison, None, mapping is None or mapping.order_by != NO_TIME)
     if judged.seen:
         line("[yellow]The bundle was trained on rows that judge here: these numbers flatter it.[/yellow]")
         line("[yellow]Judge it on data recorded after it was made, or read the metrics in its manifest.[/yellow]")
 
 
-def show_comparison(comparison: Comparison, time_only: Metrics | None) -> None:
-    """Every model on the same later rows, and ours against each with its noise."""
+def show_comparison(comparison: Comparison, time_only: Metrics | None, timed: bool = True) -> None:
+    """Every model on the same rows, and ours against each with its noise; `timed` says that they are later ones."""
     rows = []
     for name, m in sorted(comparison.models.items(), key=lambda entry: entry[1].log_loss):
         against = "[bold]ours[/bold]"
         if name != comparison.ours:
-            gap = comparison.against(name)
-            color = {"better": "green", "worse": "red"}.get(gap.verdict, "dim")
-            against = f"[{color}]{gap.value:+.3f} ({gap.low:+.3f}, {gap.high:+.3f})[/{color}]"
-        shown = (f"{m.auc:.3f}", f"{m.log_loss:.4f}", f"{m.calibration_error:.3f}", f"{m.lift_at_10:.1f}")
-        rows.append((name.replace("_", " "), *shown, against))
+            against = shown_gap(comparison.against(name))
+        numbers = (f"{m.auc:.3f}", f"{m.log_loss:.4f}", f"{m.calibration_error:.3f}", f"{m.lift_at_10:.1f}")
+        rows.append((name.replace("_", " "), *numbers, against))
     judged = comparison.models[comparison.ours]
-    title = f"Judged on {judged.rows:,} later rows, {judged.positives:,} with the outcome"
+    rows_are = "later rows" if timed else "rows drawn by chance (nothing says when they are of)"
+    title = f"Judged on {judged.rows:,} {rows_are}, {judged.positives:,} with the outcome"
     columns = ("model", "AUC", "log-loss", "calib.", "lift", "ours minus theirs")
     table(title, columns, rows, right=(1, 2, 3, 4))
     line("[dim]calib.: mean gap between predicted and observed over ten equal-mass bins; lift: in the top 10 %;[/dim]")
@@ -153,56 +201,14 @@ def _show_segments(comparison: Comparison) -> None:
     rows = []
     for row in comparison.segments:
         found = row.metrics[comparison.ours]
-        gaps = [_gap(row.against(rival)) if row.tells else "[dim]too few to tell[/dim]" for rival in rivals]
+        gaps = [shown_gap(row.against(rival)) if row.tells else "[dim]too few to tell[/dim]" for rival in rivals]
         rows.append((row.segment_id, f"{found.rows:,}", f"{found.positives:,}", *gaps))
     columns = ("segment", "rows", "with", *(f"minus {rival.replace('_', ' ')}" for rival in rivals))
     table("Log-loss by segment", columns, rows, right=(1, 2))
 
 
-def _gap(gap: Difference) -> str:
-    color = {"better": "green", "worse": "red"}.get(gap.verdict, "dim")
-    return f"[{color}]{gap.value:+.3f} ({gap.low:+.3f}, {gap.high:+.3f})[/{color}]"
-
-
-def promote(
-    by: By,
-    bundle: Annotated[Path, typer.Option("--bundle", help="the bundle to serve from now on")] = ARTIFACTS / "bundle",
-    artifacts: Artifacts = ARTIFACTS,
-    despite: Annotated[
-        str, typer.Option("--despite-hygiene", help="why it may serve below the hygiene minimum; kept in the history")
-    ] = "",
-) -> None:
-    """Make a bundle the champion: verify it, try it in a child process, then switch what serves in one step.
-
-    A bundle whose data were below the hygiene minimum is refused.
-
-    Example: leadwell promote --bundle artifacts/bundle --by "Ada Example"
-    """
-    from training.registry.publish import promote as promote_bundle
-
-    with step("Verifying the bundle and switching the champion"):
-        champion = promote_bundle(artifacts, bundle, by=by, as_of=chosen(None), despite=despite)
-    if champion.despite:
-        line(f"[yellow]below the hygiene minimum; {by} promoted it all the same: {champion.despite}[/yellow]")
-    line(f"champion {champion.bundle_id[:12]}, before it {(champion.previous or 'none')[:12]}")
-    next_step("leadwell serve")
-
-
-def rollback(by: By, artifacts: Artifacts = ARTIFACTS) -> None:
-    """Return to the champion before this one, after checking that its bundle is still whole.
-
-    Example: leadwell rollback --by "Ada Example"
-    """
-    from training.registry.publish import rollback as roll_back
-
-    with step("Verifying the bundle and switching the champion"):
-        champion = roll_back(artifacts, by=by, as_of=chosen(None))
-    line(f"champion {champion.bundle_id[:12]} again")
-    next_step("leadwell serve")
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands of this room."""
     panel = "Data scientists"
-    for command in (train, evaluate, promote, rollback):
+    for command in (train, evaluate):
         app.command(rich_help_panel=panel)(command)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -32,6 +33,7 @@ FIRST_SEAL = "0" * 64
 MOST_CHARACTERS = 2_000
 # Keys of a definition that nobody writes there: the steps say them.
 _RESOLVED = {"status", "approval", "covered_from", "next_review_on", "replaced_by"}
+_WRITTEN_OUT = re.compile(r"([aou])e")
 _TITLES = frozenset({"dr", "prof", "professor", "mr", "mrs", "ms", "md", "phd", "pharmd", "mba", "rn"})
 _ONLY_FOR = {"expires_on": "approved", "replaced_by": "retired", "outcome": "reviewed", "next_review_on": "reviewed"}
 
@@ -291,7 +293,8 @@ def same_person(left: str, right: str) -> bool:
 
 def _names(text: str) -> list[str]:
     words = normalize(text).split("_")
-    return [word for word in words if word not in _TITLES] or words
+    # An umlaut is written out where a keyboard has none: Müller, Mueller and Muller may be one.
+    return [_WRITTEN_OUT.sub(r"\1", word) for word in words if word not in _TITLES] or words
 
 
 def _all_in(few: Sequence[str], many: Sequence[str]) -> bool:

@@ -6,6 +6,9 @@ LeadwellError
 ├── ConditionInvalid     a condition does not parse or uses an unknown fact
 ├── BundleRefused        a bundle is damaged, tampered with or does not fit; nothing in it was parsed
 ├── AuditBroken          the audit chain does not verify; names the first bad record
+├── RegistryBroken       the history of champions was edited or cut off; names the entry
+├── TrackingFailed       MLflow did not answer or did not take something; what was trained is safe
+├── LeakageFound         training data know the outcome; carries every finding at once
 └── NotReady             something must be run first; names the command
 
 An error carries ids, counts and positions, never a personal value.
@@ -59,6 +62,23 @@ class BundleRefused(LeadwellError):
 
 class AuditBroken(LeadwellError):
     """The audit chain does not verify."""
+
+
+class RegistryBroken(LeadwellError):
+    """The history of what served does not verify."""
+
+
+class TrackingFailed(LeadwellError):
+    """MLflow's store or server could not be read or written; nothing that serves depends on it."""
+
+
+class LeakageFound(LeadwellError):
+    """What would be learned from could not have been known, or tells the outcome in other words; lists all of it."""
+
+    def __init__(self, findings: list[str]) -> None:
+        self.findings = tuple(findings)
+        insist = 'to train all the same, and keep why and who: --despite-leakage "REASON" --by NAME'
+        super().__init__("\n".join([*findings, insist]))
 
 
 class NotReady(LeadwellError):

@@ -11,6 +11,10 @@ from pydantic import Field, field_validator, model_validator
 from configs.content import Asset
 from configs.section import Section
 
+# Names that no column has: the number of the row, and no time at all.
+ROW = "(row)"
+NO_TIME = "(none)"
+
 
 class AttributeColumn(Section):
     """A custom column used as a feature. `known_at: before_outcome` is a claim the user makes and answers for."""
@@ -64,8 +68,26 @@ class EventFromColumn(Section):
         return self
 
 
+class ExperimentColumns(Section):
+    """A randomised test in an export: the arm's column, its control, what is measured, and what it is told by.
+
+    `segments` are attributes that effects are told by; `covariates`, known before the arm was drawn, make them sharper.
+    """
+
+    arm: str
+    control: str
+    outcomes: dict[str, Literal["yesno", "number"]] = Field(min_length=1)
+    segments: tuple[str, ...] = ()
+    covariates: tuple[str, ...] = ()
+
+
 class SourceMapping(Section):
     """A flat export: its key, its order in time, its outcome, its attributes, and the constants that hold for all.
+
+    An export without a key has `lead_id: (row)`, and then an id means nothing in another file. One whose rows stand in
+    time order has `order_by: (row)`; one whose rows are all of one time `order_by: (none)`, and then a part of it
+    chosen by hash judges. `order_values` lists the texts of the order's column from the first to the last, and
+    `order_format` says how its dates are written where that is not ISO 8601 (as for `datetime.strptime`).
 
     A constant lead field holds where `fields` gives no value of the lead's own. `complete` names the tables of which
     this export is the whole truth: no row then means "none" and not "unknown".
@@ -76,6 +98,8 @@ class SourceMapping(Section):
     format: Literal["csv"] = "csv"
     lead_id: str
     order_by: str
+    order_values: tuple[str, ...] = ()
+    order_format: str | None = None
     as_of: datetime
     outcome: str | None = None
     outcome_true: tuple[str, ...] = ()
@@ -88,6 +112,7 @@ class SourceMapping(Section):
     records: tuple[EventFromColumn, ...] = ()
     complete: tuple[Literal["suppressions", "touches", "cases", "consents"], ...] = ()
     asset: Asset | None = None
+    experiment: ExperimentColumns | None = None
     fields: dict[str, str] = Field(default={}, description="canonical lead field -> column")
     field_values: dict[str, dict[str, tuple[str, ...]]] = Field(
         default={}, description="canonical lead field -> its value -> spellings in this export"
@@ -113,9 +138,28 @@ class SourceMapping(Section):
                     raise ValueError(f"{column} is an attribute and in {place}: expected one of the two")
             if column in (self.lead_id, self.outcome, self.order_by):
                 raise ValueError(f"{column} is a key, the order or the outcome and cannot be an attribute")
+        if self.lead_id == NO_TIME:
+            raise ValueError(f"{NO_TIME} is no key: expected a column or {ROW}")
+        if (self.order_values or self.order_format) and self.order_by in (ROW, NO_TIME):
+            raise ValueError("order_values and order_format describe a column: expected one in order_by")
+        if self.order_values and self.order_format:
+            raise ValueError("expected either order_values or order_format")
+        self._refuse_unknown_of_experiment(learned)
         if self.outcome is not None and not (self.outcome_true and self.outcome_false):
             raise ValueError("expected outcome_true and outcome_false beside outcome")
         return self
+
+    def _refuse_unknown_of_experiment(self, learned: list[str]) -> None:
+        """Raise ValueError where the test is told by a column that is no attribute known before it."""
+        test = self.experiment
+        if test is None:
+            return
+        for column in (*test.segments, *test.covariates):
+            if column not in learned:
+                raise ValueError(f"experiment: {column} is no attribute: expected one that was known before the arm")
+        for column in (test.arm, *test.outcomes):
+            if column in learned:
+                raise ValueError(f"experiment: {column} is an attribute, and an arm or an outcome cannot be one")
 
     def declared(self) -> frozenset[str]:
         """Every column this mapping says something about."""
@@ -127,3 +171,5 @@ class SourceMapping(Section):
         yield from (record.column for record in self.records if record.column is not None)
         if self.outcome is not None:
             yield self.outcome
+        if self.experiment is not None:
+            yield from (self.experiment.arm, *self.experiment.outcomes)

@@ -17,6 +17,7 @@ from configs.activation import ActivationSettings, activation_problems
 from configs.approvals import ApprovalStep, approval_problems, with_approvals
 from configs.buying_groups import BuyingGroupSettings, buying_group_problems
 from configs.cards import FactDeclaration, Parameter, RuleCard
+from configs.changes import Change, change_problems
 from configs.checks import condition_problems
 from configs.content import ActionSettings, Asset
 from configs.curation import Correction, ReviewSettings, Shape, built, curated
@@ -24,15 +25,22 @@ from configs.data_use import DataUse, data_use_problems
 from configs.definitions import LeadStatus, SegmentDefinition
 from configs.dictionary import fact_dictionary
 from configs.errors import ConfigInvalid, Problem
+from configs.exploration import FILE as EXPLORATION
+from configs.exploration import ExplorationSettings, exploration_problems
 from configs.exports import ExportMapping
+from configs.feedback import FeedbackSettings, feedback_problems
 from configs.governance import ApprovalRules, GovernanceSettings
 from configs.identity import IdentitySettings
 from configs.mapping import SourceMapping
 from configs.measures import FeatureSettings, measure_problems
 from configs.points import ScorecardSettings
 from configs.quality import QualitySettings
+from configs.registry import RegistrySettings
 from configs.section import Section
 from configs.serving_settings import ServingSettings
+from configs.targets import TargetSettings, target_problems
+from configs.thresholds import FILE as THRESHOLDS
+from configs.thresholds import ThresholdSettings, threshold_problems
 from configs.training_settings import TrainingSettings
 from configs.triggers import Trigger, trigger_problems
 from configs.vocabulary import Vocabulary
@@ -54,6 +62,8 @@ class Settings(Section):
     approvals: tuple[ApprovalStep, ...]
     statuses: tuple[LeadStatus, ...]
     triggers: tuple[Trigger, ...]
+    changes: tuple[Change, ...]
+    feedback: FeedbackSettings
     facts: Mapping[str, FactDeclaration]
     parameters: Mapping[str, Parameter]
     rules: tuple[RuleCard, ...]
@@ -61,13 +71,17 @@ class Settings(Section):
     assets: tuple[Asset, ...]
     actions: ActionSettings
     training: TrainingSettings
+    targets: TargetSettings
     serving: ServingSettings
     identity: IdentitySettings
     quality: QualitySettings
+    registry: RegistrySettings
     governance: GovernanceSettings
     data_use: DataUse
     buying_groups: BuyingGroupSettings
     activation: ActivationSettings
+    exploration: ExplorationSettings = ExplorationSettings()
+    thresholds: ThresholdSettings = ThresholdSettings()
     files: Mapping[tuple[str, str], str] = {}
 
     def digest(self, *parts: str) -> str:
@@ -97,6 +111,8 @@ def load_settings(
         "approvals": read.listed("approvals.yaml", "approvals", ApprovalStep),
         "statuses": read.listed("statuses.yaml", "statuses", LeadStatus),
         "triggers": read.listed("triggers.yaml", "triggers", Trigger),
+        "changes": read.listed("changes.yaml", "changes", Change),
+        "feedback": read.one("feedback.yaml", FeedbackSettings),
         "facts": read.mapping("policy/facts.yaml", "facts", FactDeclaration),
         "parameters": read.mapping("policy/parameters.yaml", "parameters", Parameter),
         "rules": read.every("policy/rules", RuleCard),
@@ -104,14 +120,24 @@ def load_settings(
         "assets": read.listed("assets.yaml", "assets", Asset),
         "actions": read.one("actions.yaml", ActionSettings),
         "training": read.one("training.yaml", TrainingSettings),
+        "targets": read.one("targets.yaml", TargetSettings),
         "serving": read.one("serving.yaml", ServingSettings),
         "identity": read.one("identity.yaml", IdentitySettings),
         "quality": read.one("quality.yaml", QualitySettings),
+        "registry": read.one("registry.yaml", RegistrySettings),
         "governance": read.one("governance.yaml", GovernanceSettings),
         "data_use": read.one("data_use.yaml", DataUse),
         "buying_groups": read.one("buying_groups.yaml", BuyingGroupSettings),
         "activation": read.one("activation.yaml", ActivationSettings),
     }
+    # Without the file nobody is held out and nothing is explored.
+    found["exploration"] = ExplorationSettings()
+    if (root / EXPLORATION).is_file():
+        found["exploration"] = read.one(EXPLORATION, ExplorationSettings)
+    # Without the file the cuts of training.yaml stand.
+    found["thresholds"] = ThresholdSettings()
+    if (root / THRESHOLDS).is_file():
+        found["thresholds"] = read.one(THRESHOLDS, ThresholdSettings)
     if found["features"] is not None and not problems:
         problems += measure_problems(found["features"], found["vocabularies"])
     if found["features"] is not None and found["facts"]:
@@ -122,11 +148,16 @@ def load_settings(
         else:
             problems += condition_problems(found, read.files)
             problems += trigger_problems(found)
+            problems += change_problems(found)
+            problems += feedback_problems(found) if found["feedback"] is not None else ()
+            problems += exploration_problems(found) if found["exploration"] is not None else []
     if found["data_use"] is not None and not problems:
         problems += data_use_problems(found["data_use"], found["vocabularies"])
     if not problems:
         problems += buying_group_problems(found)
         problems += activation_problems(found)
+        problems += target_problems(found)
+        problems += threshold_problems(found)
     # A step or a definition that could not be read would make every step around it look wrong.
     if not any(problem.file.startswith(("segments", "approvals.yaml")) for problem in problems):
         rules = found["governance"].approval if found["governance"] else ApprovalRules()

@@ -1,4 +1,4 @@
-"""How readiness is trained: target, horizon, snapshots, splits, boosters, bands."""
+"""How readiness is trained: snapshots, splits, boosters, bands."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ class Boosting(Section):
 class TrainingSettings(Section):
     """Everything `leadwell train` needs besides data."""
 
-    target_kinds: tuple[str, ...]
-    horizon_days: int = Field(ge=1)
     snapshots: int = Field(ge=1)
     snapshot_every_days: int = Field(ge=1)
     folds: int = Field(ge=2)
     holdout_share: float = Field(gt=0, lt=1)
     pooled: Boosting
     segment: Boosting
+    beside: Boosting = Boosting(rounds=50, leaves=8, depth=3, learning_rate=0.1, min_leaf=40, l2=5.0)
     segment_min_rows: int
     shrinkage_rows: float
     bands: dict[str, float]
     max_interval_width: float
     min_known_share: float
+    max_outside_share: float = Field(ge=0, le=1, default=0.25)
+    model_error_times: float = Field(ge=1, le=10, default=2.5)
     seed: int = 7
     threads: int = 2

@@ -83,6 +83,7 @@ _OWN_TIME = {
     "links": "linked_at",
     "memberships": "entered_at",
     "outcomes": "occurred_at",
+    "assignments": "assigned_at",
 }
 # What two rows of one table share when they are the same row. An event id is unique within its lead, so that
 # duplicates never cross a partition.
@@ -104,6 +105,7 @@ ENCODED_TABLES = (
     "links",
     "memberships",
     "outcomes",
+    "assignments",
 )
 
 

@@ -26,7 +26,7 @@ from features.columns import Columns, available_threads, exact, in_ranges, unkno
 from features.tables import NO, UNKNOWN_INSTANT, Merged, Tables, latest, microseconds
 
 Rows = NDArray[np.int64]
-_POOLED = ("events", "touches", "suppressions", "cases", "memberships", "outcomes")
+_POOLED = ("events", "touches", "suppressions", "cases", "memberships", "outcomes", "assignments")
 # What may differ between two copies of one event: whose row it is, and when which system learned of it.
 _NOT_CONTENT = frozenset({"lead", "account", "recorded_at"})
 # From one record each: how fresh the country is must not be told by a record that knows no country.

@@ -20,6 +20,7 @@ Id = Annotated[str, Meta(min_length=1, max_length=64)]
 Text = Annotated[str, Meta(max_length=200)]
 Instant = Annotated[datetime, Meta(tz=True)]
 Amount = Annotated[float, Meta(ge=-1e15, le=1e15)]
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 Audience = Annotated[str, _coded("audience")]
 Role = Annotated[str, _coded("role")]
@@ -291,6 +292,32 @@ class Outcome(Record, frozen=True, kw_only=True):
     feedback: Text | None = None
 
 
+class Assignment(Record, frozen=True, kw_only=True):
+    """Which arm of the standing experiment a lead was in, what was done, and how likely both were.
+
+    `share` is the chance of the arm, `propensity` that of the action over all arms, `handover_propensity` that of being
+    handed to sales, each given all that was known of the lead. `unit` drew the arm, often for all leads of an account;
+    `segment` is the primary segment of then. No channel: nothing was done; what is planned is what would have been done
+    outside of any arm, and is known of the held-out too.
+    """
+
+    lead_id: Id
+    assigned_at: Instant
+    arm: Text
+    recorded_at: Instant | None = None
+    period: Text | None = None
+    unit: Text | None = None
+    share: Share | None = None
+    propensity: Share | None = None
+    handed_over: bool | None = None
+    handover_propensity: Share | None = None
+    segment: Text | None = None
+    channel: Channel | None = None
+    asset_id: Id | None = None
+    planned_channel: Channel | None = None
+    planned_asset: Text | None = None
+
+
 class Campaign(Record, frozen=True, kw_only=True):
     """A campaign: which segments it selects, its goal and its spend."""
 
@@ -316,5 +343,6 @@ TABLES: dict[str, type[Record]] = {
     "links": Link,
     "memberships": PriorMembership,
     "outcomes": Outcome,
+    "assignments": Assignment,
     "campaigns": Campaign,
 }

@@ -106,6 +106,7 @@ class Tables:
     cases: Columns
     memberships: Columns
     outcomes: Columns
+    assignments: Columns = field(default_factory=dict)
     links: Columns = field(default_factory=dict)
     colleagues: Columns | None = None
     attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 BANDS = ("unknown", "cold", "warming", "warm", "hot")
 CUT_BANDS = BANDS[1:]
 # Why a band is unknown; 0 means that it is known.
-REASONS = ("", "SEGMENT_UNKNOWN", "TOO_FEW_KNOWN_FEATURES", "INTERVAL_TOO_WIDE")
+REASONS = ("", "SEGMENT_UNKNOWN", "TOO_FEW_KNOWN_FEATURES", "INTERVAL_TOO_WIDE", "OUT_OF_RANGE", "COLD_START")
 
 
 def cut_points(bands: Mapping[str, float]) -> NDArray[np.float64]:

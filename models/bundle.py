@@ -2,6 +2,7 @@
 
 `bundle_id` is the SHA-256 of `manifest.json`, which lists the SHA-256 and size of every other file. Each file is read
 once; all hashes are compared before anything is parsed, and what is parsed is the very bytes that were hashed.
+Further targets lie in `targets/<id>/`, each with models, calibration and golden predictions of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from configs.errors import BundleRefused, LeadwellError
 from configs.section import Section
 from configs.vocabulary import Vocabulary
 from features.pipeline import FeatureSpec
+from models.further import DECLARATION, FurtherTarget, in_order
 from models.scores import Readiness
 
 Floats = NDArray[np.float64]
@@ -46,9 +48,14 @@ FIXED = (
     "golden.json",
 )
 SEGMENT_FILE = re.compile(r"segment_[a-z0-9][a-z0-9_-]{0,63}\.txt")
+TARGETS = "targets"
+TARGET_FOLDER = re.compile(r"targets/([a-z][a-z0-9_]{1,31})/")
+# What of a bundle each further target has of its own.
+TARGET_FIXED = ("pooled.txt", "calibration.json", "bands.json", "golden.json", DECLARATION)
+FORMAT = 2
 MAX_MANIFEST_BYTES = 1_000_000
 MAX_FILE_BYTES = 64_000_000
-MAX_FILES = 300
+MAX_FILES = 1000
 GOLDEN_ROWS = 24
 TOLERANCE = 1e-9
 CHILD = "import sys; from models.bundle import answer_as_child; sys.exit(answer_as_child(sys.argv[1]))"
@@ -64,7 +71,7 @@ class ListedFile(Section):
 class Manifest(Section):
     """What a bundle is made of and was trained on."""
 
-    format: int = Field(ge=1, le=1)
+    format: int = Field(ge=FORMAT, le=FORMAT)
     created_as_of: datetime
     feature_set: str
     segment_map: str
@@ -87,6 +94,12 @@ class Bundle:
     segment_map: str
     scorecard: str
     vocabularies: Mapping[str, tuple[str, ...]]
+    further: tuple[FurtherTarget, ...] = ()
+
+    @property
+    def cold_start(self) -> bool:
+        """Whether nothing was learned: the points say the band, and there is no probability."""
+        return self.manifest.training.get("cold_start") is True
 
     def refuse_other_vocabularies(self, current: Mapping[str, Vocabulary]) -> None:
         """Raise BundleRefused where a value's code means something else today than in training; appending is fine."""
@@ -110,6 +123,7 @@ def write_bundle(
     training_data: str = "",
     training: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
+    further: Sequence[FurtherTarget] = (),
 ) -> Bundle:
     """Write a bundle as a whole or not at all, then read it back; `golden` are rows and segments it must reproduce."""
     files = {
@@ -120,9 +134,12 @@ def write_bundle(
         "vocabularies.json": json.dumps({name: v.values for name, v in sorted(vocabularies.items())}, indent=1),
         "golden.json": _golden_text(readiness, *golden),
     }
+    for one in further:
+        own = {**one.to_files(), "golden.json": _golden_text(one.readiness, *golden)}
+        files |= {f"{TARGETS}/{one.id}/{name}": text for name, text in own.items()}
     encoded = {name: text.encode() for name, text in sorted(files.items())}
     manifest = Manifest(
-        format=1,
+        format=FORMAT,
         created_as_of=as_of,
         feature_set=spec.version,
         segment_map=_sha256(encoded["segments.json"]),
@@ -142,6 +159,7 @@ def write_bundle(
         partial.chmod(0o755)
         # The manifest comes last: a folder without one is no bundle.
         for name, data in (*encoded.items(), (MANIFEST, text.encode())):
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
             _write_durably(partial / name, data)
         _swap(partial, folder)
     finally:
@@ -210,6 +228,7 @@ def _parsed(folder: Path, bundle_id: str, manifest: Manifest, contents: Mapping[
     if segments and tuple(segments) != readiness.segment_ids:
         raise BundleRefused("segments.json: the segments are not those the calibration was fitted for")
     _refuse_other_answers(readiness, texts["golden.json"])
+    further = in_order([_further(name, texts, readiness) for name in _targets(texts)])
     return Bundle(
         folder=folder,
         bundle_id=bundle_id,
@@ -219,29 +238,65 @@ def _parsed(folder: Path, bundle_id: str, manifest: Manifest, contents: Mapping[
         segment_map=texts["segments.json"],
         scorecard=texts["scorecard.json"],
         vocabularies=vocabularies,
+        further=further,
     )
+
+
+def _targets(names: Mapping[str, Any]) -> list[str]:
+    """Ids of the further targets that files belong to."""
+    found = (TARGET_FOLDER.match(name) for name in names)
+    return sorted({match[1] for match in found if match})
+
+
+def _further(target: str, texts: Mapping[str, str], served: Readiness) -> FurtherTarget:
+    """A further target from its own files; raises BundleRefused where it is not of this bundle."""
+    folder = f"{TARGETS}/{target}/"
+    own = {name.removeprefix(folder): text for name, text in texts.items() if name.startswith(folder)}
+    found = FurtherTarget.from_files(own)
+    if found.id != target or (found.readiness.names, found.readiness.segment_ids) != (served.names, served.segment_ids):
+        raise BundleRefused(f"{folder}: this target was fitted for another bundle")
+    _refuse_other_answers(found.readiness, own["golden.json"], folder)
+    return found
 
 
 def _parsed_manifest(data: bytes) -> Manifest:
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:
-        place = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
+        places = [".".join(str(part) for part in one["loc"]) for one in error.errors(include_input=False)]
+        if "format" in places:
+            raise BundleRefused(
+                f"{MANIFEST}: this bundle is of another version of Leadwell (expected format {FORMAT}); train it again"
+            ) from error
+        place = places[0]
         raise BundleRefused(f"{MANIFEST}: malformed at {place or 'its start'}") from error
 
 
 def _refuse_names(folder: Path, manifest: Manifest) -> None:
     """Only names we write, all of the fixed ones, and nothing else in the folder."""
     for name in manifest.files:
-        if name not in FIXED and not SEGMENT_FILE.fullmatch(name):
+        place = TARGET_FOLDER.match(name)
+        own, fixed = (name[place.end() :], TARGET_FIXED) if place else (name, FIXED)
+        if own not in fixed and not SEGMENT_FILE.fullmatch(own):
             raise BundleRefused(f"{MANIFEST}: lists a file that no bundle has")
-    missing = sorted(set(FIXED) - set(manifest.files))
+    wanted = {f"{TARGETS}/{target}/{name}" for target in _targets(manifest.files) for name in TARGET_FIXED}
+    missing = sorted((set(FIXED) | wanted) - set(manifest.files))
     if missing:
         raise BundleRefused(f"{missing[0]}: the manifest does not list it")
-    present = {entry.name for entry in os.scandir(folder)}
+    present = set(_present(folder))
     unlisted = sorted(present - set(manifest.files) - {MANIFEST})
     if unlisted:
         raise BundleRefused(f"{folder.name}: {len(unlisted)} files that the manifest does not list")
+
+
+def _present(folder: Path, prefix: str = "") -> Iterator[str]:
+    """Names of everything in the folder and in the folders of further targets; a link to a folder is one name."""
+    for entry in os.scandir(folder):
+        name = prefix + entry.name
+        if entry.is_dir(follow_symlinks=False) and (name == TARGETS or prefix == f"{TARGETS}/"):
+            yield from _present(Path(entry.path), f"{name}/")
+        else:
+            yield name
 
 
 def _read_file(folder: Path, name: str, limit: int) -> bytes:
@@ -270,7 +325,7 @@ def _golden_text(readiness: Readiness, X: Floats, segment: NDArray[Any]) -> str:
     return json.dumps(golden, allow_nan=False)
 
 
-def _refuse_other_answers(readiness: Readiness, text: str) -> None:
+def _refuse_other_answers(readiness: Readiness, text: str, folder: str = "") -> None:
     try:
         golden = json.loads(text)
         X = np.array(golden["rows"], dtype=np.float64).reshape(-1, len(readiness.names) - 1)
@@ -282,9 +337,9 @@ def _refuse_other_answers(readiness: Readiness, text: str) -> None:
         found[:, :1] = np.where(found[:, :1] == [single.probability, single.log_odds], found[:, :1], np.nan)
         difference = np.abs(found - wanted)
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleRefused(f"golden.json: missing or malformed ({type(error).__name__})") from error
+        raise BundleRefused(f"{folder}golden.json: missing or malformed ({type(error).__name__})") from error
     if not (difference <= TOLERANCE).all():
-        raise BundleRefused("golden.json: the bundle does not reproduce its own predictions here")
+        raise BundleRefused(f"{folder}golden.json: the bundle does not reproduce its own predictions here")
 
 
 def _replaceable(folder: Path) -> bool:

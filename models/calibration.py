@@ -29,13 +29,6 @@ class Line:
     model_variance: float
     rows: int
 
-    def interval(self, raw: Floats) -> tuple[Floats, Floats]:
-        """80 % interval of the probability at raw log-odds."""
-        va, vab, vb = self.covariance
-        spread = Z_80 * np.sqrt(np.maximum(va * raw * raw + 2 * vab * raw + vb + self.a**2 * self.model_variance, 0.0))
-        middle = self.a * raw + self.b
-        return probability(middle - spread), probability(middle + spread)
-
 
 def probability(log_odds: Floats) -> Floats:
     """Logistic function, never exactly 0 or 1."""
@@ -75,7 +68,8 @@ def fit_line(
         theta = theta - scale * step
         if float(np.abs(step).max()) < 1e-10:
             break
-    theta[0] = max(theta[0], MIN_SLOPE)
+    if theta[0] < MIN_SLOPE:
+        theta = _at_slope(MIN_SLOPE, z, y, weights, prior, start)
     covariance = np.linalg.inv(_information(z, theta, weights) + prior)
     return Line(
         a=float(theta[0]),
@@ -84,6 +78,21 @@ def fit_line(
         model_variance=model_variance,
         rows=len(z),
     )
+
+
+def _at_slope(slope: float, z: Floats, y: Floats, weights: Floats, prior: Floats, start: Floats) -> Floats:
+    """The best intercept at a given slope: the one that went with another slope would answer at another level."""
+    theta = np.array(
+        [slope, start[1] + (start[0] - slope) * (float(np.average(z, weights=weights)) if len(z) else 0.0)]
+    )
+    for _ in range(MAX_STEPS):
+        p = 1.0 / (1.0 + np.exp(-np.clip(theta[0] * z + theta[1], -40, 40)))
+        gradient = (weights * (p - y)).sum() + prior[1] @ (theta - start)
+        step = gradient / ((weights * p * (1.0 - p)).sum() + prior[1, 1])
+        theta[1] -= max(min(float(step), 1.0), -1.0)
+        if abs(step) < 1e-10:
+            break
+    return theta
 
 
 def _information(z: Floats, theta: Floats, weights: Floats) -> Floats:

@@ -1,38 +1,64 @@
 """Fits readiness: pooled first, then boosters for segments that earn one on later data, then calibration.
 
+A segment's booster is tried in two ways: on top of the pooled log-odds, which is best with many rows, and beside them,
+having learned from the segment's rows alone; the mean of two models that err differently is best with few.
+
 Everything is chosen on out-of-sample predictions: a row is predicted by a booster that saw neither its account (fold)
 nor anything later than the inner cut in time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import ConfigInvalid, Problem
 from configs.training_settings import Boosting, TrainingSettings
+from models.alike import estimate_alike
 from models.bands import REASONS
+from models.boosting import MIN_OF_EACH_CLASS, CrossFit, Rows, Watch, cross_fit, train
 from models.calibration import Line, fit_line, log_loss
-from models.scores import SEGMENT_FEATURE, Readiness, Scores, SegmentRecord, Spec
+from models.intervals import NOTHING_HIDDEN, Hidden, Repeats, estimate_hidden
+from models.ranges import Ranges
+from models.scores import Readiness, Scores, SegmentRecord, Spec
 
-__all__ = ["REASONS", "Readiness", "Scores", "SegmentRecord", "fit_readiness"]
+__all__ = ["REASONS", "Fitted", "Readiness", "Scores", "SegmentRecord", "fit_beside", "fit_readiness"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-MIN_OF_EACH_CLASS = 20
 MIN_LATER_ROWS = 100
-SMALL_CELLS = 1_000_000
-RESAMPLES = 500
-# One-sided: a booster is kept when 95 % of the resamples show a gain. A wrong keep costs little: it is shrunk.
-KEEP_QUANTILE = 0.05
-VARIANCE_ROWS = 4000
+# A booster is kept when the rows that it did not see say with 90 % (one-sided) that it helps, and later ones agree. The
+# later ones alone are too few to tell in a segment of a thousand rows, and a wrong keep costs little: it is shrunk.
+KEEP_Z = 1.2815515655446004
+# Parts of the answer that a booster fitted beside the pooled ones may have.
+PARTS_BESIDE = (0.25, 0.5)
 POOLED_PRIOR_ROWS = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What was fitted, and the same without models of the segments' own: what those have to be worth beyond."""
+
+    readiness: Readiness
+    shared: Readiness
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A segment's own booster in one of the ways it can be used: pooled log-odds + `weight` times its own.
+
+    `scale` is the slope that the sum needs to be of the size of pooled log-odds again: 1 on top, 1 - part beside.
+    """
+
+    fitted: CrossFit
+    shape: Boosting
+    on_top: bool
+    weight: float
+    scale: float
 
 
 def fit_readiness(
@@ -46,14 +72,51 @@ def fit_readiness(
     *,
     segment_ids: Sequence[str],
     weights: Floats | None = None,
+    repeats: Repeats | None = None,
 ) -> Readiness:
-    """Fit on training rows; `order` rises with time, `fold` keeps an account together, `segment` is -1 for none."""
-    data = _Rows.of(X, y, segment, fold, order, spec, settings, segment_ids, weights)
-    pooled = _cross_fit(data, np.arange(len(data.y)), settings.pooled, None)
+    """Fit on training rows; `order` rises with time, `fold` keeps an account together, `segment` is -1 for none.
+
+    `repeats` says which rows are one lead's: without it the interval is that of leads that look alike.
+    """
+    data = Rows.of(X, y, segment, fold, order, spec, settings, segment_ids, weights)
+    return _fit(data, spec, segment_ids, np.asarray(order, dtype=np.float64), repeats)[0]()
+
+
+def fit_beside(
+    X: Floats,
+    y: NDArray[Any],
+    segment: NDArray[Any],
+    fold: NDArray[Any],
+    order: NDArray[Any],
+    spec: Spec,
+    settings: TrainingSettings,
+    *,
+    segment_ids: Sequence[str],
+    weights: Floats | None = None,
+    watch: Watch | None = None,
+    repeats: Repeats | None = None,
+) -> Fitted:
+    """The same with the pooled model that has the segment as a feature beside it, from one and the same cross-fit.
+
+    `watch` is called after every round of every booster; what it raises ends the fit.
+    """
+    data = Rows.of(X, y, segment, fold, order, spec, settings, segment_ids, weights, watch)
+    ours, shared = _fit(data, spec, segment_ids, np.asarray(order, dtype=np.float64), repeats)
+    return Fitted(ours(), shared())
+
+
+def _fit(
+    data: Rows, spec: Spec, segment_ids: Sequence[str], order: Floats, repeats: Repeats | None
+) -> tuple[Callable[[], Readiness], Callable[[], Readiness]]:
+    """How ours and the shared model are made from one cross-fit."""
+    settings = data.settings
+    everything = np.arange(len(data.y))
+    pooled = cross_fit(data, everything, settings.pooled, None)
     line = fit_line(pooled.z[data.judged], data.y[data.judged], data.weights[data.judged], prior_rows=POOLED_PRIOR_ROWS)
-    texts = {"pooled": _train(data, np.arange(len(data.y)), settings.pooled, pooled.rounds, None).model_to_string()}
+    texts = {"pooled": train(data, everything, settings.pooled, pooled.rounds, None).model_to_string()}
     records: list[SegmentRecord] = []
     own_weights: dict[str, float] = {}
+    scales = np.ones(len(segment_ids))
     z = pooled.z.copy()
     variance = pooled.variance.copy()
     for index, segment_id in enumerate(segment_ids):
@@ -61,226 +124,90 @@ def fit_readiness(
         record, found = _try_segment(data, rows, pooled.z, line, segment_id)
         records.append(record)
         if found is not None:
-            booster = _train(data, rows, settings.segment, record.rounds, pooled.z[rows])
+            booster = train(data, rows, found.shape, record.rounds, pooled.z[rows] if found.on_top else None)
             texts[segment_id] = booster.model_to_string()
-            own_weights[segment_id] = record.weight
-            z[rows] += record.weight * found.z
-            variance[rows] += record.weight**2 * found.variance
-    lines = _calibrate(data, pooled, z, variance, len(segment_ids))
-    return Readiness.of(
-        names=data.names,
-        groups=(*spec.groups, "segment"),
-        segment_ids=segment_ids,
-        texts=texts,
-        weights=own_weights,
-        lines=lines,
-        bands={"default": settings.bands},
-        min_known_share=settings.min_known_share,
-        max_interval_width=settings.max_interval_width,
-        records=records,
-        notes={
-            "rows": float(len(data.y)),
-            "judged_rows": float(data.judged.sum()),
-            "pooled_rounds": float(pooled.rounds),
-            "pooled_later_log_loss": _mean(log_loss(data.y, line.a * pooled.z + line.b)[data.judged], data),
-        },
-    )
+            own_weights[segment_id] = found.weight
+            scales[index] = found.scale
+            z[rows] += found.weight * found.fitted.z
+            variance[rows] += found.weight**2 * found.fitted.variance
+    notes = {
+        "rows": float(len(data.y)),
+        "judged_rows": float(data.judged.sum()),
+        "pooled_rounds": float(pooled.rounds),
+        "pooled_later_log_loss": _mean(log_loss(data.y, line.a * pooled.z + line.b)[data.judged], data),
+    }
 
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Training rows with the segment as last column; `judged` rows are the later ones that settle every choice."""
-
-    X: Floats
-    y: Floats
-    segment: Ints
-    fold: Ints
-    early: NDArray[np.bool_]
-    judged: NDArray[np.bool_]
-    weights: Floats
-    names: tuple[str, ...]
-    monotone: tuple[int, ...]
-    binned: Any
-    settings: TrainingSettings
-
-    def threads_for(self, rows: int) -> int:
-        """Threads for a fit or prediction; on little data threads wait for each other longer than they work."""
-        return self.settings.threads if rows * len(self.names) >= SMALL_CELLS else 1
-
-    @classmethod
-    def of(
-        cls,
-        X: Floats,
-        y: NDArray[Any],
-        segment: NDArray[Any],
-        fold: NDArray[Any],
-        order: NDArray[Any],
-        spec: Spec,
-        settings: TrainingSettings,
-        segment_ids: Sequence[str],
-        weights: Floats | None,
-    ) -> _Rows:
-        _refuse_monotone_categories(spec)
-        label = np.asarray(y, dtype=np.float64)
-        primary = np.asarray(segment, dtype=np.int64)
-        if not ((label == 0) | (label == 1)).all() or label.min() == label.max():
-            raise ValueError("expected labels 0 and 1, both present")
-        if primary.min() < -1 or primary.max() >= len(segment_ids):
-            raise ValueError("a segment index points outside the segment map")
-        column = np.where(primary < 0, np.nan, primary.astype(np.float64))
-        wide = np.ascontiguousarray(np.column_stack([X, column]), dtype=np.float64)
-        early, judged = _inner_split(np.asarray(order), label, settings.holdout_share)
-        names = (*spec.names, SEGMENT_FEATURE)
-        binned = lgb.Dataset(
-            wide,
-            label,
-            feature_name=list(names),
-            categorical_feature=[*spec.categorical, len(names) - 1],
-            params={**_fixed(settings), "feature_pre_filter": False, "min_data_in_bin": 3},
-        ).construct()
-        return cls(
-            X=wide,
-            y=label,
-            segment=primary,
-            fold=np.asarray(fold, dtype=np.int64),
-            early=early,
-            judged=judged,
-            weights=np.ones(len(label)) if weights is None else np.asarray(weights, dtype=np.float64),
-            names=names,
-            monotone=(*spec.monotone, 0),
-            binned=binned,
-            settings=settings,
+    def answering(
+        texts: dict[str, str],
+        weights: dict[str, float],
+        lines: list[Line],
+        records: list[SegmentRecord],
+        hidden: Hidden,
+    ) -> Readiness:
+        return Readiness.of(
+            names=data.names,
+            groups=(*spec.groups, "segment"),
+            segment_ids=segment_ids,
+            texts=texts,
+            weights=weights,
+            lines=lines,
+            bands={"default": settings.bands},
+            min_known_share=settings.min_known_share,
+            max_interval_width=settings.max_interval_width,
+            records=records,
+            notes=notes,
+            hidden=hidden,
+            ranges=ranges,
+            max_outside_share=settings.max_outside_share,
         )
 
+    ranges = Ranges.of(data.X[:, :-1], spec.categorical)
 
-@dataclass(frozen=True, slots=True)
-class _CrossFit:
-    """Out-of-sample log-odds of rows, the best number of rounds, and how much refitting would move a row."""
+    def ours() -> Readiness:
+        lines = _calibrate(data, pooled, z, variance, scales)
+        return answering(texts, own_weights, lines, records, _hidden(data, z, variance, lines, order, repeats, spec))
 
-    z: Floats
-    variance: Floats
-    rounds: int
+    def shared() -> Readiness:
+        # It is compared by its probabilities; what is hidden of leads widens intervals only.
+        lines = _calibrate(data, pooled, pooled.z, pooled.variance, np.ones(len(segment_ids)))
+        return answering({"pooled": texts["pooled"]}, {}, lines, [], NOTHING_HIDDEN)
 
-
-def _refuse_monotone_categories(spec: Spec) -> None:
-    # LightGBM does not raise on a monotone categorical feature: it aborts the process.
-    wrong = [spec.names[i] for i in spec.categorical if spec.monotone[i] != 0]
-    if wrong:
-        raise ConfigInvalid([Problem("features", name, "a categorical feature cannot be monotone") for name in wrong])
+    return ours, shared
 
 
-def _inner_split(order: NDArray[Any], y: Floats, share: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Rows to learn from and rows to judge by; without enough of either class on a side, folds alone separate them."""
-    later = order >= np.quantile(order, 1.0 - share, method="higher")
-    for side in (y[~later], y[later]):
-        if min(side.sum(), (1 - side).sum()) < MIN_OF_EACH_CLASS:
-            everything = np.ones(len(y), dtype=bool)
-            return everything, everything
-    return ~later, later
-
-
-def _fixed(settings: TrainingSettings) -> dict[str, Any]:
-    return {
-        "num_threads": settings.threads,
-        "seed": settings.seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "verbose": -1,
-    }
-
-
-def _parameters(data: _Rows, shape: Boosting, threads: int) -> dict[str, Any]:
-    signs = {"monotone_constraints": list(data.monotone)} if any(data.monotone) else {}
-    return {
-        **_fixed(data.settings),
-        **signs,
-        "num_threads": threads,
-        "objective": "binary",
-        "metric": "None",
-        "num_leaves": shape.leaves,
-        "max_depth": shape.depth,
-        "learning_rate": shape.learning_rate,
-        "min_data_in_leaf": shape.min_leaf,
-        "lambda_l2": shape.l2,
-        "feature_fraction": shape.feature_fraction,
-        "feature_pre_filter": False,
-    }
-
-
-def _train(data: _Rows, rows: Ints, shape: Boosting, rounds: int, init: Floats | None) -> Any:
-    """A booster on ascending rows; `init` is the log-odds it starts from."""
-    subset = data.binned.subset(rows.tolist()).construct()
-    subset.set_label(data.y[rows])
-    subset.set_weight(data.weights[rows])
-    if init is not None:
-        subset.set_init_score(init)
-    return lgb.train(_parameters(data, shape, data.threads_for(len(rows))), subset, rounds)
-
-
-def _cross_fit(data: _Rows, rows: Ints, shape: Boosting, init: Floats | None) -> _CrossFit:
-    """Fit without each fold on early rows, predict that fold; rounds minimise the loss of the judged rows."""
-    folds = np.unique(data.fold[rows])
-    start = np.zeros(len(rows)) if init is None else init
-    boosters: dict[int, Any] = {}
-    losses = np.zeros(shape.rounds + 1)
-    for k in folds:
-        learn = np.flatnonzero((data.fold[rows] != k) & data.early[rows])
-        label = data.y[rows[learn]]
-        if min(label.sum(), (1 - label).sum()) < 1:
-            continue
-        boosters[int(k)] = _train(data, rows[learn], shape, shape.rounds, None if init is None else init[learn])
-        judge = np.flatnonzero((data.fold[rows] == k) & data.judged[rows])
-        if len(judge):
-            losses += _loss_by_round(boosters[int(k)], data, rows[judge], start[judge], shape.rounds)
-    rounds = max(1, int(np.argmin(losses[1:])) + 1) if boosters else 1
-    z = start.copy()
-    for k, booster in boosters.items():
-        held = np.flatnonzero(data.fold[rows] == k)
-        if len(held):
-            z[held] = start[held] + _raw(booster, data.X[rows[held]], rounds, data.threads_for(len(rows)))
-    return _CrossFit(z, _jackknife(list(boosters.values()), data, rows, rounds), rounds)
-
-
-def _loss_by_round(booster: Any, data: _Rows, rows: Ints, start: Floats, rounds: int) -> Floats:
-    """Weighted loss after each round, in steps of five rounds and straight lines between."""
-    steps = sorted({0, *range(5, rounds + 1, 5), min(booster.current_iteration(), rounds)})
-    found = []
-    z = start.copy()
-    for before, after in zip([0, *steps], steps, strict=False):
-        if after > before:
-            z = z + booster.predict(
-                data.X[rows],
-                raw_score=True,
-                start_iteration=before,
-                num_iteration=after - before,
-                num_threads=data.threads_for(len(rows)),
-            )
-        found.append(float((data.weights[rows] * log_loss(data.y[rows], z)).sum()))
-    return np.interp(np.arange(rounds + 1), steps, found)
-
-
-def _raw(booster: Any, X: Floats, rounds: int, threads: int) -> Floats:
-    found: Floats = booster.predict(X, raw_score=True, num_iteration=rounds, num_threads=threads)
-    return found
-
-
-def _jackknife(boosters: list[Any], data: _Rows, rows: Ints, rounds: int) -> Floats:
-    """Variance of a row's log-odds by leaving out one fold at a time; unsampled rows take the mean of the sampled."""
-    judged = np.flatnonzero(data.judged[rows])
-    sampled = judged[:: max(1, len(judged) // VARIANCE_ROWS)]
-    if len(boosters) < 2 or not len(sampled):
-        return np.zeros(len(rows))
-    each = np.array([_raw(b, data.X[rows[sampled]], rounds, data.threads_for(len(rows))) for b in boosters])
-    spread = (len(boosters) - 1) * each.var(axis=0)
-    variance = np.full(len(rows), float(spread.mean()))
-    variance[sampled] = spread
-    return variance
+def _hidden(
+    data: Rows,
+    z: Floats,
+    variance: Floats,
+    lines: list[Line],
+    order: Floats,
+    repeats: Repeats | None,
+    spec: Spec,
+) -> Hidden:
+    """What is unseen of leads, from the out-of-sample log-odds that the lines were fitted on."""
+    a, b = (np.array([getattr(line, part) for line in lines])[data.segment] for part in ("a", "b"))
+    z = a * z + b
+    hidden, latest = NOTHING_HIDDEN, np.arange(len(z))
+    if repeats is not None:
+        hidden = estimate_hidden(
+            z,
+            data.y,
+            order,
+            repeats,
+            data.weights,
+            model_variance=a**2 * variance,
+            times=data.settings.model_error_times,
+        )
+        by = np.lexsort((order, repeats.lead))
+        latest = by[np.flatnonzero(np.diff(repeats.lead[by], append=-1))]
+    alike = estimate_alike(data.X[latest, :-1], spec.categorical, z[latest], data.y[latest])
+    return replace(hidden, alike=alike)
 
 
 def _try_segment(
-    data: _Rows, rows: Ints, pooled: Floats, line: Line, segment_id: str
-) -> tuple[SegmentRecord, _CrossFit | None]:
-    """Fit a segment's booster on top of the pooled log-odds and judge it on later rows, both sides calibrated alike."""
+    data: Rows, rows: Ints, pooled: Floats, line: Line, segment_id: str
+) -> tuple[SegmentRecord, _Own | None]:
+    """Fit a segment's booster in each way; the best must help on rows it did not see, and on the later of them."""
     settings = data.settings
     later = data.judged[rows]
     label = data.y[rows]
@@ -290,33 +217,44 @@ def _try_segment(
         return dropped, None
     if later.sum() < MIN_LATER_ROWS or len(np.unique(data.fold[rows])) < 2:
         return replace(dropped, reason="TOO_FEW_LATER_ROWS"), None
-    found = _cross_fit(data, rows, settings.segment, pooled[rows])
-    extra = found.z - pooled[rows]
-    shrunk = len(rows) / (len(rows) + settings.shrinkage_rows)
-    before = _calibrated_loss(data, rows[later], pooled[rows][later], line)
-    losses = {
-        weight: _calibrated_loss(data, rows[later], (pooled[rows] + weight * extra)[later], line)
-        for weight in (shrunk / 2, shrunk)
-    }
-    w = data.weights[rows][later]
-    weight = min(losses, key=lambda choice: float((w * losses[choice]).sum()))
-    gain = before - losses[weight]
-    low = _resampled_quantile(gain, w, settings.seed)
-    kept = low > 0.0
+    w = data.weights[rows]
+    before = _calibrated_loss(data, rows, pooled[rows], line)
+    ways = _ways(data, rows, pooled[rows])
+    losses = [
+        _calibrated_loss(data, rows, pooled[rows] + own.weight * own.fitted.z, replace(line, a=own.scale * line.a))
+        for own in ways
+    ]
+    least, best = min(zip(losses, ways, strict=True), key=lambda pair: float((w * pair[0]).sum()))
+    gain = before - least
+    low = _lower_end(gain, w)
+    kept = low > 0.0 and float((w * gain)[later].sum()) > 0.0
     record = replace(
         dropped,
         kept=kept,
         reason="LOWERS_LATER_LOSS" if kept else "NO_GAIN_BEYOND_NOISE",
-        weight=weight if kept else 0.0,
-        rounds=found.rounds,
-        loss_pooled=float(np.average(before, weights=w)),
-        loss_segment=float(np.average(losses[weight], weights=w)),
+        weight=best.weight if kept else 0.0,
+        rounds=best.fitted.rounds,
+        loss_pooled=float(np.average(before[later], weights=w[later])),
+        loss_segment=float(np.average(least[later], weights=w[later])),
         gain_low=low,
     )
-    return record, _CrossFit(extra, found.variance, found.rounds) if kept else None
+    return record, best if kept else None
 
 
-def _calibrated_loss(data: _Rows, rows: Ints, z: Floats, line: Line) -> Floats:
+def _ways(data: Rows, rows: Ints, pooled: Floats) -> list[_Own]:
+    """A segment's booster on top of the pooled log-odds, shrunk or half of it, and beside them."""
+    settings = data.settings
+    on_top = cross_fit(data, rows, settings.segment, pooled)
+    on_top = replace(on_top, z=on_top.z - pooled)
+    shrunk = len(rows) / (len(rows) + settings.shrinkage_rows)
+    beside = cross_fit(data, rows, settings.beside, None)
+    return [
+        *(_Own(on_top, settings.segment, True, weight, 1.0) for weight in (shrunk / 2, shrunk)),
+        *(_Own(beside, settings.beside, False, part / (1.0 - part), 1.0 - part) for part in PARTS_BESIDE),
+    ]
+
+
+def _calibrated_loss(data: Rows, rows: Ints, z: Floats, line: Line) -> Floats:
     """Loss of each row under a line fitted on the other folds, so that a shift of the level wins nothing by itself."""
     loss = np.empty(len(rows))
     for k in np.unique(data.fold[rows]):
@@ -332,17 +270,14 @@ def _calibrated_loss(data: _Rows, rows: Ints, z: Floats, line: Line) -> Floats:
     return loss
 
 
-def _resampled_quantile(gain: Floats, weights: Floats, seed: int) -> float:
-    """Lower end of the mean gain over seeded paired resamples of rows."""
-    rng = np.random.default_rng(seed)
-    means = np.empty(RESAMPLES)
-    for i in range(RESAMPLES):
-        chosen = rng.integers(0, len(gain), len(gain))
-        means[i] = np.average(gain[chosen], weights=weights[chosen])
-    return float(np.quantile(means, KEEP_QUANTILE))
+def _lower_end(gain: Floats, weights: Floats) -> float:
+    """Lower end of the weighted mean gain of rows, one-sided."""
+    mean = float(np.average(gain, weights=weights))
+    error = float(np.sqrt((weights**2 * (gain - mean) ** 2).sum())) / float(weights.sum())
+    return mean - KEEP_Z * error
 
 
-def _calibrate(data: _Rows, pooled: _CrossFit, z: Floats, variance: Floats, segments: int) -> list[Line]:
+def _calibrate(data: Rows, pooled: CrossFit, z: Floats, variance: Floats, scales: Floats) -> list[Line]:
     """A line for every segment shrunk toward the pooled one, and last the pooled one.
 
     INVARIANT: a segment without a model of its own is answered as if no other segment had one. So the pooled line is
@@ -357,7 +292,7 @@ def _calibrate(data: _Rows, pooled: _CrossFit, z: Floats, variance: Floats, segm
         model_variance=float(pooled.variance[judged].mean()),
     )
     lines = []
-    for index in range(segments):
+    for index, scale in enumerate(scales):
         rows = judged & (data.segment == index)
         spread = float(variance[rows].mean()) if rows.any() else float(variance[judged].mean())
         lines.append(
@@ -365,7 +300,7 @@ def _calibrate(data: _Rows, pooled: _CrossFit, z: Floats, variance: Floats, segm
                 z[rows],
                 data.y[rows],
                 data.weights[rows],
-                toward=middle,
+                toward=replace(middle, a=float(scale) * middle.a),
                 prior_rows=data.settings.shrinkage_rows,
                 model_variance=spread,
             )
@@ -373,5 +308,5 @@ def _calibrate(data: _Rows, pooled: _CrossFit, z: Floats, variance: Floats, segm
     return [*lines, middle]
 
 
-def _mean(values: Floats, data: _Rows) -> float:
+def _mean(values: Floats, data: Rows) -> float:
     return float(np.average(values, weights=data.weights[data.judged]))

@@ -15,6 +15,8 @@ from configs.errors import BundleRefused
 from models.bands import BANDS, REASONS, cut_points
 from models.calibration import FLOOR, Z_80, Line
 from models.drivers import Ensemble, compile, contributions, join
+from models.intervals import NOTHING_HIDDEN, SHIFT, Hidden
+from models.ranges import Ranges
 from models.trees import parse_model
 
 Floats = NDArray[np.float64]
@@ -104,6 +106,9 @@ class Readiness:
     max_interval_width: float
     records: tuple[SegmentRecord, ...]
     notes: Mapping[str, float]
+    hidden: Hidden
+    ranges: Ranges
+    max_outside_share: float
 
     @classmethod
     def of(
@@ -120,8 +125,14 @@ class Readiness:
         max_interval_width: float,
         records: Sequence[SegmentRecord],
         notes: Mapping[str, float],
+        hidden: Hidden = NOTHING_HIDDEN,
+        ranges: Ranges | None = None,
+        max_outside_share: float = 1.0,
     ) -> Readiness:
-        """Compile model texts (`pooled` and segment ids) into one that predicts; `bands` has `default` and segments."""
+        """Compile model texts (`pooled` and segment ids) into one that predicts; `bands` has `default` and segments.
+
+        `hidden` is what is not seen of a lead, `ranges` what training saw of each feature (nothing is outside without).
+        """
         if (
             len(lines) != len(segment_ids) + 1
             or not set(weights) <= set(segment_ids)
@@ -136,6 +147,9 @@ class Readiness:
             model = parse_model(text)
             if model.feature_names != tuple(names) or model.objective.split(" ")[0] != "binary":
                 raise BundleRefused(f"readiness: model {key} was trained on other features or for another objective")
+        ranges = ranges or Ranges.everything(len(names) - 1)
+        if ranges.table.shape != (len(names) - 1, 2):
+            raise BundleRefused("readiness: the ranges of training are of other features")
         pooled = compile(texts["pooled"])
         own = [s for s in segment_ids if s in weights]
         ensembles = (pooled, *(join(pooled, compile(texts[s]), weights[s]) for s in own))
@@ -159,6 +173,9 @@ class Readiness:
             max_interval_width=max_interval_width,
             records=tuple(records),
             notes=dict(notes),
+            hidden=hidden,
+            ranges=ranges,
+            max_outside_share=max_outside_share,
         )
 
     def predict(self, X: Floats, segment: NDArray[Any]) -> Scores:
@@ -189,8 +206,9 @@ class Readiness:
                     phi = found
                 else:
                     phi[chosen] = found
-        limits = (self.min_known_share, self.max_interval_width)
-        _finish(rows, phi, segment, self.line_table, self.cuts, limits, out, codes)
+        limits = (self.min_known_share, self.max_interval_width, self.max_outside_share)
+        hidden = (self.hidden.floor, self.hidden.base, self.hidden.slope, self.hidden.top, self.hidden.echo)
+        _finish(rows, phi, segment, self.line_table, self.ranges.table, self.cuts, limits, hidden, out, codes)
         return Scores(
             probability=out[0],
             lower=out[1],
@@ -227,6 +245,9 @@ class Readiness:
             "max_interval_width": self.max_interval_width,
             "records": [asdict(record) for record in self.records],
             "notes": self.notes,
+            "hidden": asdict(self.hidden),
+            "ranges": self.ranges.to_json(),
+            "max_outside_share": self.max_outside_share,
         }
         models = {"pooled.txt" if key == "pooled" else f"segment_{key}.txt": text for key, text in self.texts.items()}
         return {
@@ -256,13 +277,21 @@ class Readiness:
                 max_interval_width=found["max_interval_width"],
                 records=[SegmentRecord(**record) for record in found["records"]],
                 notes=found["notes"],
+                hidden=Hidden(**found["hidden"]),
+                ranges=Ranges.from_json(found["ranges"]),
+                max_outside_share=found["max_outside_share"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise BundleRefused(f"readiness: a part is missing or malformed ({type(error).__name__})") from error
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _finish(rows, phi, segment, lines, cuts, limits, out, codes):  # type: ignore[no-untyped-def]
+def _probability(z):  # type: ignore[no-untyped-def]
+    return min(max(1.0 / (1.0 + np.exp(-min(max(z, -40.0), 40.0))), FLOOR), 1.0 - FLOOR)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _finish(rows, phi, segment, lines, ranges, cuts, limits, hidden, out, codes):  # type: ignore[no-untyped-def]
     """Calibrate contributions in place, then probability, interval, band and reason of every row."""
     n, width = rows.shape
     for row in range(n):
@@ -273,28 +302,43 @@ def _finish(rows, phi, segment, lines, cuts, limits, out, codes):  # type: ignor
         # INVARIANT: base plus contributions is the log-odds, and the sum runs in the order of the columns.
         log_odds = base
         known = 0
+        total = 0.0
+        outside = 0.0
         for f in range(width):
             raw += phi[row, f]
             phi[row, f] *= a
             log_odds += phi[row, f]
+            total += abs(phi[row, f])
             if f < width - 1 and rows[row, f] == rows[row, f]:
                 known += 1
-        variance = lines[at, 2] * raw * raw + 2.0 * lines[at, 3] * raw + lines[at, 4] + a * a * lines[at, 5]
-        spread = Z_80 * np.sqrt(max(variance, 0.0))
-        for place, z in enumerate((log_odds, log_odds - spread, log_odds + spread)):
-            p = 1.0 / (1.0 + np.exp(-min(max(z, -40.0), 40.0)))
-            out[place, row] = min(max(p, FLOOR), 1.0 - FLOOR)
+                if rows[row, f] < ranges[f, 0] or rows[row, f] > ranges[f, 1]:
+                    outside += abs(phi[row, f])
+        p = _probability(log_odds)
+        # The same steps as `models.intervals.interval`, which says why.
+        line = max(lines[at, 2] * raw * raw + 2.0 * lines[at, 3] * raw + lines[at, 4], 0.0)
+        model = a * a * lines[at, 5]
+        unseen = max(hidden[0], hidden[1] + hidden[2] * min(p, hidden[3])) + hidden[4] * p * (1.0 - p)
+        own = max(unseen, model)
+        middle = log_odds * np.sqrt(1.0 + SHIFT * own)
+        spread = Z_80 * np.sqrt(line + own)
+        # INVARIANT: the probability lies within its interval.
+        out[0, row] = p
+        out[1, row] = min(_probability(middle - spread), p)
+        out[2, row] = max(_probability(middle + spread), p)
         out[3, row], out[4, row], out[5, row], out[6, row] = log_odds, base, a, b
         band = 1
         for cut in cuts[at]:
-            if out[0, row] >= cut:
+            if p >= cut:
                 band += 1
+        evidence = Z_80 * np.sqrt(line + model)
         reason = 0
         if segment[row] < 0:
             reason = 1
         elif known < limits[0] * (width - 1):
             reason = 2
-        elif out[2, row] - out[1, row] > limits[1]:
+        elif outside > limits[2] * total:
+            reason = 4
+        elif _probability(log_odds + evidence) - _probability(log_odds - evidence) > limits[1]:
             reason = 3
         codes[0, row] = 0 if reason else band
         codes[1, row] = reason

@@ -34,7 +34,7 @@ class Share:
         return wilson(self.hits, self.of)
 
 
-def wilson(hits: int, n: int, z: float = Z) -> tuple[float, float]:
+def wilson(hits: float, n: float, z: float = Z) -> tuple[float, float]:
     """Wilson's score interval of a share; (0, 1) for nobody."""
     if n == 0:
         return 0.0, 1.0

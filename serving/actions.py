@@ -43,7 +43,7 @@ class ActionPlan:
     """Segments, assets and action settings resolved to small lookup tables; the last asset is the message without one.
 
     `suits[s, g, a]` says whether asset a suits segment s at stage g; `worth` adds the preference for it; `ranks[s, c]`
-    prefers the channels of the segment's plan.
+    prefers the channels of the segment's plan. `measured_asset` and `measured_segment` mark what is measured.
     """
 
     settings: ActionSettings
@@ -58,6 +58,8 @@ class ActionPlan:
     bare_channels: NDArray[np.bool_]
     patient_codes: NDArray[np.bool_]
     personal: NDArray[np.bool_]
+    measured_asset: NDArray[np.bool_]
+    measured_segment: NDArray[np.bool_]
 
     @classmethod
     def of(
@@ -66,8 +68,12 @@ class ActionPlan:
         segments: Sequence[SegmentDefinition],
         assets: Sequence[Asset],
         vocabularies: Vocabularies,
+        measured: Sequence[str] = (),
     ) -> ActionPlan:
-        """Resolve the plan; the order of `segments` and `assets` is that of the segment map and of the facts."""
+        """Resolve the plan; the order of `segments` and `assets` is that of the segment map and of the facts.
+
+        `measured` are the purposes whose actions the standing experiment withholds (`serving/arms/arms.py`).
+        """
         stages, channels, products = settings.stages, vocabularies["channel"].values, vocabularies["product"]
         bands = ("unknown", *vocabularies["band"].values)
         shape = (len(segments), len(stages), len(assets) + 1)
@@ -101,6 +107,8 @@ class ActionPlan:
             bare_channels=np.array([c in settings.without_asset_channels for c in channels]),
             patient_codes=np.array([v in ("patient", "caregiver") for v in ("unknown", *audience.values)]),
             personal=np.array([c in settings.follow_up_channels for c in channels]),
+            measured_asset=np.array([*(a.intent in measured for a in assets), False]),
+            measured_segment=np.array([s.purpose in measured for s in segments]),
         )
 
     def choose(

@@ -166,7 +166,7 @@ class Scoring:
     clock: Callable[[], datetime]
     answerer: Answerer | None = None
     journal: Journal | None = None
-    missing: str = "no bundle yet: run `leadwell train`, then `leadwell promote`"
+    missing: str = "no bundle yet: run `leadwell train`, `leadwell registry approve`, then `leadwell promote`"
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="bulk"))
 
     @property

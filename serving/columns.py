@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from features.evaluate import reading
 from features.tables import UNKNOWN_INSTANT
 from features.use.withheld import Withheld
+from models.bands import REASONS
 from models.segments.statuses import NONE
 from policy.rulings import EFFECT_ORDER, ERROR_BIT
 from serving.account_columns import account_segments
 from serving.actions import NO_ACTION
+from serving.arms.columns import assignment_columns
 from serving.decide import Decisions
+from serving.further import further_columns
 from serving.kernels import QUEUE_KEYS
+from serving.points_columns import points_logs
 from serving.render import LOG_ODDS_DIGITS, PROBABILITY_DIGITS, evidence_words, instant, instant_of
 
 SUMMARY = ("segment", "band", "channel", "permitted", "rule", "reason", "leads")
@@ -36,16 +40,16 @@ def decision_table(decisions: Decisions) -> pa.Table:
         "lower": _number(scores.lower, hidden, PROBABILITY_DIGITS),
         "upper": _number(scores.upper, hidden, PROBABILITY_DIGITS),
         "band": _band(decisions),
+        "band_reason": _band_reason(decisions),
         "log_odds": _number(scores.log_odds, hidden, LOG_ODDS_DIGITS),
         "base": _number(scores.base, hidden, LOG_ODDS_DIGITS),
-        "model": pa.array(scores.model_ids).take(pa.array(scores.model)),
+        "model": pa.array(scores.model_ids).take(pa.array(scores.model, mask=hidden)),
         "drivers": _drivers(decisions),
         "fit_points": pa.array(decisions.points.fit, pa.int32(), mask=hidden),
         "fit_grade": _words(list(decisions.points.scorecard.settings.fit_grades), decisions.points.fit_grade, hidden),
         "engagement_points": pa.array(decisions.points.engagement, pa.int32(), mask=hidden),
-        "engagement_suspect_share": _number(
-            decisions.suspect_share, hidden | np.isnan(decisions.suspect_share), PROBABILITY_DIGITS
-        ),
+        "engagement_grade": _engagement_grade(decisions, hidden),
+        "engagement_suspect_share": _number(decisions.suspect_share, hidden, PROBABILITY_DIGITS),
         "primary_segment": segments.take(pa.array(np.where(hidden, -1, members.primary), mask=hidden)),
         "segments": _segments(decisions, segments),
         "account_segments": account_segments(decisions),
@@ -54,6 +58,9 @@ def decision_table(decisions: Decisions) -> pa.Table:
     for c, channel in enumerate(decisions.book.channels):
         columns |= {f"{channel}_{name}": column for name, column in _channel(decisions, c).items()}
     columns |= _action(decisions)
+    columns |= assignment_columns(decisions)
+    columns |= points_logs(decisions)
+    columns |= further_columns(decisions)
     for name, value in (
         ("bundle", decider.bundle_id),
         ("segment_map", decider.segment_map.hash),
@@ -69,8 +76,9 @@ def decision_table(decisions: Decisions) -> pa.Table:
 
 def crm_table(decisions: pa.Table) -> pa.Table:
     """What a CRM imports: one flat row a lead, text and numbers only."""
-    flat = ["lead_id", "as_of", "band", "probability", "fit_grade", "primary_segment", "action", "action_channel"]
-    columns: dict[str, Any] = {name: decisions[name] for name in (*flat, "asset_id", "expires_at", "queue")}
+    flat = ["lead_id", "as_of", "band", "band_reason", "probability", "fit_grade", "engagement_grade"]
+    flat += ["primary_segment", "action", "action_channel", "asset_id", "expires_at", "queue"]
+    columns: dict[str, Any] = {name: decisions[name] for name in flat}
     for name in decisions.column_names:
         if name.endswith(("_permitted", "_valid_until")):
             columns[name] = decisions[name]
@@ -160,8 +168,20 @@ def _band(decisions: Decisions) -> pa.Array:
     return pa.array(names).take(pa.array(np.where(decisions.rulings.no_score, 0, decisions.scores.band)))
 
 
+def _band_reason(decisions: Decisions) -> pa.Array:
+    """Why the band is unknown, or that points alone say it, as the answer's `reason` does; null where neither is so."""
+    names = [decisions.decider.readiness.reason_name(code) or None for code in range(len(REASONS))]
+    told = pa.array([*names, "NO_SCORE"], pa.string())
+    return told.take(pa.array(np.where(decisions.rulings.no_score, len(REASONS), decisions.scores.reason)))
+
+
+def _engagement_grade(decisions: Decisions, hidden: NDArray[np.bool_]) -> pa.Array:
+    grades = pa.array(list(decisions.points.scorecard.settings.engagement_grades), pa.int8())
+    return grades.take(pa.array(decisions.points.engagement_grade, mask=hidden))
+
+
 def _number(values: NDArray[np.float64], hidden: NDArray[np.bool_], digits: int) -> pa.Array:
-    return pa.array(np.round(values, digits), mask=hidden)
+    return pa.array(np.round(values, digits), mask=hidden | np.isnan(values))
 
 
 def _words(words: list[str], codes: NDArray[Any], hidden: NDArray[np.bool_]) -> pa.Array:

@@ -30,6 +30,8 @@ from features.standing import CASES, CHANNEL_STOPS, cases
 from features.tables import YES, Known, Tables
 from features.view import view_at
 from models.bundle import read_bundle
+from models.cold_start import cold_scores
+from models.further import FurtherAnswers, FurtherTarget
 from models.scorecard import Points, Scorecard
 from models.scores import SEGMENT_FEATURE, Readiness, Scores
 from models.segments.map import SegmentMap
@@ -39,7 +41,9 @@ from policy.book import Book
 from policy.gates import gate_columns
 from policy.rulings import Rulings, rule
 from serving.actions import ActionPlan, Chosen
-from serving.kernels import COMPLAINT_OPEN, REVIEW_OPEN, by_channel
+from serving.arms.arms import Arms, Assigned
+from serving.channels import ChannelRulings, by_channel
+from serving.kernels import COMPLAINT_OPEN, REVIEW_OPEN
 from serving.reasons import Reasons
 from serving.validity import permits_end
 
@@ -55,24 +59,6 @@ _ACTION_FACTS = (
     "preferred_channel",
     "audience",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelRulings:
-    """For each lead and channel: permitted or not, and the asset, blocks and permits that say so.
-
-    `passes` says it for every asset too.
-
-    A permitted channel shows an asset that passes; a forbidden one shows the asset that the fewest rules stop.
-    """
-
-    permitted: NDArray[np.bool_]
-    passes: NDArray[np.bool_]
-    asset: NDArray[np.int16]
-    blocks: NDArray[np.uint64]
-    permits: NDArray[np.uint64]
-    no_score: NDArray[np.bool_]
-    score_blocks: NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +83,13 @@ class Decisions:
     points: Points
     rulings: ChannelRulings
     chosen: Chosen
+    assigned: Assigned
     ruled: Rulings | None
     deciding: Deciding
     told: Facts
     permits_end: NDArray[np.int64]
     suspect_share: NDArray[np.float64]
+    further: tuple[FurtherAnswers, ...] = ()
 
     def __len__(self) -> int:
         return len(self.known.lead_ids)
@@ -121,7 +109,9 @@ class Decider:
     inventory: Inventory
     assets: tuple[Asset, ...]
     plan: ActionPlan
+    cold: bool = False
     requested: bool = False
+    further: tuple[FurtherTarget, ...] = ()
     books: dict[date, Book] = field(default_factory=dict)
     reasons: Reasons = field(default_factory=Reasons)
 
@@ -141,7 +131,9 @@ class Decider:
             spec=found.spec,
             # INVARIANT: a segment that was retired after a bundle was trained holds nobody; nobody has to train first.
             segment_map=trained.without(retired_ids(trained.definitions, settings.approvals)),
-            scorecard=Scorecard.from_json(found.scorecard, domain),
+            scorecard=Scorecard.from_json(found.scorecard, domain, trained.segment_ids),
+            cold=found.cold_start,
+            further=found.further,
         )
         decider.book(on)
         return decider
@@ -156,8 +148,10 @@ class Decider:
         spec: FeatureSpec,
         segment_map: SegmentMap,
         scorecard: Scorecard,
+        cold: bool = False,
+        further: tuple[FurtherTarget, ...] = (),
     ) -> Decider:
-        """Put a decider together from its parts."""
+        """Put a decider together from its parts; a `cold` one has learned nothing and goes by the points."""
         return cls(
             settings=settings,
             bundle_id=bundle_id,
@@ -165,10 +159,18 @@ class Decider:
             spec=spec,
             segment_map=segment_map,
             scorecard=scorecard,
+            cold=cold,
+            further=further,
             builder=FactBuilder.of(settings).weighing_as(spec, settings.vocabularies),
             inventory=Inventory.of(settings.assets, settings.vocabularies),
             assets=settings.assets,
-            plan=ActionPlan.of(settings.actions, segment_map.definitions, settings.assets, settings.vocabularies),
+            plan=ActionPlan.of(
+                settings.actions,
+                segment_map.definitions,
+                settings.assets,
+                settings.vocabularies,
+                settings.exploration.purposes,
+            ),
         )
 
     def with_assets(self, assets: Sequence[Asset], *, requested: bool = False) -> Decider:
@@ -179,7 +181,11 @@ class Decider:
             inventory=Inventory.of(tuple(assets), self.settings.vocabularies),
             assets=tuple(assets),
             plan=ActionPlan.of(
-                self.settings.actions, self.segment_map.definitions, tuple(assets), self.settings.vocabularies
+                self.settings.actions,
+                self.segment_map.definitions,
+                tuple(assets),
+                self.settings.vocabularies,
+                self.settings.exploration.purposes,
             ),
         )
 
@@ -187,6 +193,11 @@ class Decider:
     def group_codes(self) -> NDArray[np.int64]:
         """Place in GROUPS of each column of the readiness model."""
         return np.array([GROUPS.index(group) for group in self.readiness.groups])
+
+    @cached_property
+    def arms(self) -> Arms:
+        """The standing experiment, resolved."""
+        return Arms.of(self.settings, self.segment_map.domain)
 
     @cached_property
     def statuses(self) -> StatusRules:
@@ -285,11 +296,15 @@ class Decider:
         prior = self.segment_map.prior_of(known.memberships, known.segment_ids.tolist(), len(known.lead_ids))
         members = self.segment_map.members(facts, prior, as_of=as_of)
         facts = with_memberships(facts, self.inventory, members.member, members.segment_ids)
+        points = self.scorecard.points(facts, members.primary)
         scores = self.readiness.predict(features.matrix, members.primary)
+        if self.cold:
+            scores = cold_scores(scores, points)
         on = as_of.astimezone(UTC).date()
         book, deciding = self.book(on), self.statuses.deciding(facts, on)
         open_cases = _open_cases(known, facts, self.builder)
         rulings, chosen, ruled = self._ruled(book, facts, open_cases, members.primary, scores.band, replay)
+        chosen, assigned = self.arms.settle(chosen, self.plan, known, facts, rulings.passes, members.primary, on)
         told = facts
         if self.segment_map.has_overlays:
             # INVARIANT: rules have spoken before the band is told, so that no score can imply a permission.
@@ -305,9 +320,10 @@ class Decider:
             facts=facts,
             members=members,
             scores=scores,
-            points=self.scorecard.points(facts),
+            points=points,
             rulings=rulings,
             chosen=chosen,
+            assigned=assigned,
             ruled=ruled,
             deciding=deciding,
             told=told,
@@ -320,6 +336,10 @@ class Decider:
                 lead_stops=self.lead_stops,
             ),
             suspect_share=signals.measures.suspect_share(),
+            further=tuple(
+                target.answers(features.matrix, members.primary, known.leads.get("product_interest"))
+                for target in self.further
+            ),
         )
 
     def _ruled(
@@ -339,32 +359,12 @@ class Decider:
             ruled = rule(book, part)
             lead_facts = {name: _per_lead(part, name) for name in _ACTION_FACTS}
             lead_facts["open_case"] = open_cases[start:stop]
-            shown = _by_channel(ruled, self.plan.replies, lead_facts["off_label_open"], replay)
+            shown = by_channel(ruled, self.plan.replies, lead_facts["off_label_open"], replay)
             chosen = self.plan.choose(shown.passes, primary[start:stop], band[start:stop], shown.no_score, lead_facts)
             parts.append((shown, chosen))
         if len(parts) == 1:
             return *parts[0], ruled if facts.n <= KEPT_LEADS else None
         return _joined([p[0] for p in parts]), _joined([p[1] for p in parts]), None
-
-
-def _by_channel(ruled: Rulings, replies: NDArray[np.bool_], asked: NDArray[np.uint8], replay: bool) -> ChannelRulings:
-    every_block, every_permit = ruled.blocks, ruled.permits
-    n, _, channels = every_block.shape
-    passes = np.empty(every_block.shape, dtype=np.bool_)
-    asset, permitted = np.empty((n, channels), dtype=np.int16), np.empty((n, channels), dtype=np.bool_)
-    blocks, permits = np.empty((n, channels), dtype=np.uint64), np.empty((n, channels), dtype=np.uint64)
-    # INVARIANT: a replay permits nothing, whatever the rules of its day say.
-    content = np.uint64(ruled.book.content)
-    by_channel(every_block, every_permit, content, replies, asked, replay, passes, asset, blocks, permits, permitted)
-    return ChannelRulings(
-        permitted=permitted,
-        passes=passes,
-        asset=asset,
-        blocks=blocks,
-        permits=permits,
-        no_score=ruled.no_score,
-        score_blocks=ruled.score_blocks,
-    )
 
 
 def rows_of(facts: Facts, start: int, stop: int) -> Facts:

@@ -9,7 +9,8 @@ from features.tables import UNKNOWN_INSTANT, YES
 
 ONE = np.uint64(1)
 QUEUE_KEYS = (
-    "none", "no_score", "adverse_event", "off_label", "meeting", "patient", "hot", "warm", "complaint", "review"
+    "none", "no_score", "adverse_event", "off_label", "meeting", "patient", "hot", "warm", "complaint", "review",
+    "holdout",
 )  # fmt: skip
 _NO_SCORE, _ADVERSE_EVENT, _OFF_LABEL, _MEETING, _PATIENT, _HOT, _WARM, _COMPLAINT, _REVIEW = range(1, 10)
 COMPLAINT_OPEN, REVIEW_OPEN = 1, 2
@@ -67,6 +68,17 @@ def earliest_expiry(lead, channel, expires, now, ends):  # type: ignore[no-untyp
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
+def suitable(suits, asset_product, segment_product, overview, segment, stage, asset, product):  # type: ignore[no-untyped-def]
+    """Whether an asset suits a segment at a stage and concerns no product but the lead's or the segment's own."""
+    wanted = asset_product[asset]
+    if not suits[segment, stage, asset]:
+        return False
+    if wanted == 0 or wanted == product or wanted == segment_product[segment]:
+        return True
+    return product == 0 and segment_product[segment] == 0 and overview[asset]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
 def best_pairs(  # type: ignore[no-untyped-def]
     permitted, suits, worth, ranks, asset_product, segment_product, overview, replies, bare, personal, primary,
     stage_of_band, band, asked, adverse, meeting, open_case, no_score, patients, audience, product, preferred, weights,
@@ -89,14 +101,11 @@ def best_pairs(  # type: ignore[no-untyped-def]
         if hurt or no_score[i] or (meets and not asks):
             continue
         for a in range(assets):
-            wanted = asset_product[a]
-            exact = wanted != 0 and (wanted == product[i] or wanted == segment_product[s])
+            exact = asset_product[a] != 0 and (asset_product[a] == product[i] or asset_product[a] == segment_product[s])
             if asks:
                 if not replies[a]:
                     continue
-            elif not suits[s, g, a] or not (
-                wanted == 0 or exact or (product[i] == 0 and segment_product[s] == 0 and overview[a])
-            ):
+            elif not suitable(suits, asset_product, segment_product, overview, s, g, a, product[i]):
                 continue
             value = worth[s, g, a] + (weights[0] if exact else 0)
             for c in range(channels):

@@ -15,9 +15,11 @@ import numpy as np
 from configs.content import Asset
 from features.pipeline import FeatureSpec
 from features.tables import MICROSECONDS_A_DAY, UNKNOWN_INSTANT, Merged
+from models.scorecard import LogEntry
 from policy.rulings import Rulings, rule
 from serving.actions import NO_ACTION
 from serving.decide import GROUPS, Decisions, rows_of
+from serving.further import further_entries
 from serving.kernels import QUEUE_KEYS, largest
 
 PROBABILITY_DIGITS, LOG_ODDS_DIGITS = 6, 12
@@ -30,23 +32,27 @@ def render(decisions: Decisions, row: int) -> dict[str, Any]:
     no_score = bool(decisions.rulings.no_score[row])
     points = decisions.points
     grades: tuple[Any, Any] = (None, None) if no_score else points.grades(row)
+    fit_log, engagement_log = ((), ()) if no_score else points.log(row)
     ruled, at = _ruled(decisions, row)
+    told = _cold if decider.cold else _readiness
     channels = _channels(decisions, row, ruled, at)
     band = "unknown" if no_score else decider.readiness.band_name(int(decisions.scores.band[row]))
     answer = {
         "lead_id": str(decisions.known.lead_ids[row]),
         "as_of": instant(decisions.as_of),
         "segments": [] if no_score else _segments(decisions, row),
-        "fit": {"points": None if no_score else int(points.fit[row]), "grade": grades[0]},
+        "fit": {"points": None if no_score else int(points.fit[row]), "grade": grades[0], "log": _log(fit_log)},
         "engagement": {
             "points": None if no_score else int(points.engagement[row]),
             "grade": grades[1],
             "suspect_share": None if no_score else _known(decisions.suspect_share.item(row)),
+            "log": _log(engagement_log),
         },
-        "readiness": _unscored(ruled, at) if no_score else _readiness(decisions, row, band),
+        "readiness": _unscored(ruled, at) if no_score else told(decisions, row, band),
         "channels": channels,
         "next_best_action": _action(decisions, row, band, channels),
         "route": _route(decisions, row, band),
+        "assignment": _assignment(decisions, row),
         "freshness": _freshness(decisions, row),
         "withheld": [] if decisions.known.withheld is None else decisions.known.withheld.of(row),
         "versions": versions(decisions),
@@ -54,6 +60,10 @@ def render(decisions: Decisions, row: int) -> dict[str, Any]:
     if decisions.known.merged is not None:
         answer |= _identity(decisions, decisions.known.merged, row)
     return answer
+
+
+def _log(entries: tuple[LogEntry, ...]) -> list[dict[str, Any]]:
+    return [{"id": entry.id, "points": entry.points, "says": entry.says} for entry in entries]
 
 
 def _identity(decisions: Decisions, merged: Merged, row: int) -> dict[str, Any]:
@@ -130,8 +140,25 @@ def audit_record(rendered: dict[str, Any], subject: str, now: datetime) -> dict[
         "permitted": [channel for channel, answer in rendered["channels"].items() if answer["permitted"]],
         "action": [action["action"], action["channel"], action["asset_id"]],
         "queue": rendered["route"]["queue"].split("/", 1)[0],
+        "assignment": _as_text(rendered["assignment"]),
+        **_further_texts(readiness),
         **({"merged": len(identity["merged"]), "merged_by": identity["evidence"]} if identity else {}),
     }
+
+
+def _further_texts(readiness: dict[str, Any]) -> dict[str, Any]:
+    """What the audit keeps of further targets, nothing where the bundle has none."""
+    entries = readiness.get("further")
+    return {"further": {one["target"]: f"{one['probability']:.6f}" for one in entries}} if entries else {}
+
+
+def _assignment(decisions: Decisions, row: int) -> dict[str, Any]:
+    words = decisions.assigned.words(row)
+    return {k: round(v, PROBABILITY_DIGITS) if isinstance(v, float) else v for k, v in words.items()}
+
+
+def _as_text(assignment: dict[str, Any]) -> dict[str, Any]:
+    return {k: f"{v:.6f}" if isinstance(v, float) else v for k, v in assignment.items()}
 
 
 def _known(share: float) -> float | None:
@@ -167,6 +194,18 @@ def _segments(decisions: Decisions, row: int) -> list[dict[str, Any]]:
             one["overlay"] = True
         found.append(one)
     return found
+
+
+def _cold(decisions: Decisions, row: int, band: str) -> dict[str, Any]:
+    """Readiness while nothing was learned: the band of the grid of points, and no number."""
+    return {
+        "probability": None,
+        "interval": None,
+        "band": band,
+        "reason": decisions.decider.readiness.reason_name(decisions.scores.reason.item(row)),
+        "model": decisions.scores.model_id(row),
+        "drivers": [],
+    }
 
 
 def _readiness(decisions: Decisions, row: int, band: str) -> dict[str, Any]:
@@ -205,6 +244,8 @@ def _readiness(decisions: Decisions, row: int, band: str) -> dict[str, Any]:
     reason = decider.readiness.reason_name(scores.reason.item(row))
     if reason:
         found["reason"] = reason
+    if decisions.further:
+        found["further"] = further_entries(decisions, row)
     return found
 
 
@@ -313,9 +354,11 @@ _QUEUE_FACTS: dict[str, list[Any]] = {
     "complaint": ["complaint_open", "known", "yes"],
     "review": ["legal_hold", "known", "yes"],
     "patient": ["audience", "known", "patient or caregiver"],
+    # Nothing forbids it: nothing is done for this lead, so that what is done for the others can be measured.
+    "holdout": ["arm", "known", "holdout: measured against"],
 }
-# A matter that a person takes over whatever is permitted.
-_ENDS_AUTOMATION = frozenset({"meeting"})
+# A matter that a person takes over whatever is permitted, and what is withheld to be measured against.
+_ENDS_AUTOMATION = frozenset({"meeting", "holdout"})
 
 
 def _freshness(decisions: Decisions, row: int) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from features.intake.scan import most_rows
 from features.intake.sources import Intake
 from features.tables import Tables
 from policy.audit import AuditLog
+from serving.arms.columns import assignments_table
 from serving.columns import SUMMARY, crm_table, decision_table, merged_table, speaks, summary_table
 from serving.decide import Decider, Decisions
 from serving.files import only_writer, sha256_of, whole_or_nothing, write_csv, write_json
@@ -161,6 +162,8 @@ def _run(
     with only_writer(out), whole_or_nothing(out) as folder:
         (folder / "decisions").mkdir()
         (folder / "crm").mkdir()
+        if not job.replay:
+            (folder / "assignments").mkdir()
         results: list[PartResult] = []
         intakes: list[pa.Table] = []
         counts: dict[str, dict[str, int]] = {}
@@ -247,9 +250,11 @@ def write_part(
     """Decide one partition and write its rows; raises BundleRefused where it holds nothing the bundle learned from."""
     decider.refuse_unfit(tables)
     decisions = decider.decide(tables, as_of, replay=replay, threads=threads)
-    table = decision_table(decisions)
-    pq.write_table(table, folder / "decisions" / f"part-{index:05d}.parquet", compression="zstd")
+    table, table_part = decision_table(decisions), f"part-{index:05d}.parquet"
+    pq.write_table(table, folder / "decisions" / table_part, compression="zstd")
     write_csv(crm_table(table), folder / "crm" / f"{index:05d}.csv", header=index == 0)
+    if not replay:  # a replay decides nothing, so it assigns nobody
+        pq.write_table(assignments_table(decisions), folder / "assignments" / table_part, compression="zstd")
     permitted = decisions.rulings.permitted[speaks(decisions)].sum(axis=0).tolist()
     return PartResult(
         index=index,
@@ -275,12 +280,13 @@ def leaves_of(decisions: Decisions) -> bytes:
                 rulings.permits,
                 rulings.permitted,
                 rulings.score_blocks,
-                np.round(scores.probability * 1e6).astype(np.int64),
+                np.nan_to_num(np.round(scores.probability * 1e6), nan=-1.0).astype(np.int64),
                 scores.band,
                 decisions.members.primary,
                 chosen.asset,
                 chosen.channel,
                 chosen.queue,
+                decisions.assigned.arm,
             )
         ],
         axis=1,

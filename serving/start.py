@@ -15,7 +15,7 @@ from serving.decide import Decider
 from serving.online import OnlineAnswerer
 
 CHAMPION = Path("artifacts/champion.json")
-MISSING = "run `leadwell train`, then `leadwell promote`"
+MISSING = "run `leadwell train`, `leadwell registry approve`, then `leadwell promote`"
 
 
 def champion_bundle(bundle: str | None, champion: str | None) -> tuple[Path, str | None]:

@@ -159,6 +159,10 @@ def test_columns_say_what_words_say(world: World) -> None:
         assert row["probability"] == answer["readiness"]["probability"]
         assert [d["feature"] for d in row["drivers"]] == [d["feature"] for d in answer["readiness"]["drivers"]]
         assert row["queue"] == answer["route"]["queue"]
+        for part in ("fit", "engagement"):
+            logged = sorted((entry["id"], entry["points"]) for entry in answer[part]["log"])
+            assert sorted((entry["id"], entry["points"]) for entry in row[f"{part}_log"]) == logged
+            assert sum(points for _, points in logged) == (answer[part]["points"] or 0)
         action = answer["next_best_action"]
         assert (row["action"], row["action_channel"], row["asset_id"]) == (
             action["action"], action["channel"], action["asset_id"],

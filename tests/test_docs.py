@@ -28,6 +28,7 @@ from cli.reference_words import (
 from configs.measures import FeatureSettings
 from configs.serving_settings import ServingSettings
 from configs.settings import load_settings
+from configs.targets import HistorySettings
 from configs.training_settings import Boosting, TrainingSettings
 from models.bands import REASONS
 from policy.gates import NEVER_FEATURES
@@ -76,14 +77,18 @@ def test_every_default_card_is_shipped_or_listed_as_not_shipped() -> None:
 def test_words_of_the_reference_name_what_exists_and_nothing_else() -> None:
     assert set(ABSTAIN_SAYS) == {*REASONS[1:], "NO_SCORE"}
     assert set(GATE_SAYS) == set(NEVER_FEATURES)
-    sections = (TrainingSettings, Boosting, ServingSettings, FeatureSettings)
-    assert set(SETTING_SAYS) == {name for model in sections for name in model.model_fields} - {"pooled", "segment"}
+    sections = (TrainingSettings, Boosting, ServingSettings, FeatureSettings, HistorySettings)
+    assert set(SETTING_SAYS) == {name for model in sections for name in model.model_fields} - {
+        "pooled",
+        "segment",
+        "beside",
+    }
     nested = {name for name, _, _ in shown_settings(load_settings().features) if "." in name}
     assert set(FEATURE_SAYS) == nested
 
 
 def test_reference_lists_every_environment_variable_that_the_code_reads() -> None:
-    sources = [path for room in ("cli", "serving", "policy") for path in (ROOT / room).rglob("*.py")]
+    sources = [path for room in ("cli", "serving", "policy", "training") for path in (ROOT / room).rglob("*.py")]
     sources = [path for path in sources if path.name != "reference_words.py"]
     found = {name for path in sources for name in re.findall(r'"(LEADWELL_[A-Z_]+)"', path.read_text(encoding="utf-8"))}
     assert set(ENVIRONMENT) == found

@@ -280,7 +280,7 @@ def _write(folder: Path, world: dict[str, list[msgspec.Struct]], kind: str) -> d
 
 def _online(world: dict[str, list[msgspec.Struct]]) -> Tables:
     return encode_records(  # type: ignore[arg-type]
-        **{table: world[table] for table in LAYOUTS if table not in ("outcomes", "links")},
+        **{table: world[table] for table in LAYOUTS if table not in ("outcomes", "links", "assignments")},
         vocabularies=VOCABULARIES,
         asset_ids=[asset.asset_id for asset in ASSETS],
         titles=Titles(VOCABULARIES),

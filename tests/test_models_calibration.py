@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from models.bands import BANDS, bands_of, cut_points
 from models.calibration import FLOOR, fit_line, probability
+from models.intervals import NOTHING_HIDDEN, interval
 
 CUTS = {"cold": 0.0, "warming": 0.05, "warm": 0.15, "hot": 0.35}
 
@@ -73,7 +74,7 @@ def test_the_interval_holds_the_middle_and_narrows_with_rows():
     widths = []
     for rows in (200, 2000, 20_000):
         line = fit_line(z[:rows], y[:rows])
-        lower, upper = line.interval(np.array([0.0]))
+        lower, upper = interval(line, NOTHING_HIDDEN, np.array([0.0]))
         assert lower[0] < probability(np.array([line.b]))[0] < upper[0]
         widths.append(upper[0] - lower[0])
     assert widths == sorted(widths, reverse=True)

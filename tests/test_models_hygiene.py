@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from configs.conditions import parse
-from configs.errors import BundleRefused, ConfigInvalid
+from configs.errors import ConfigInvalid
 from configs.quality import FieldLimits, ModelHygiene, QualitySettings
 from configs.settings import Settings, load_settings
 from features.encode import encode_records
@@ -21,7 +19,7 @@ from features.records import Account, Event, Lead
 from features.tables import Tables, known_at
 from models.hygiene import Hygiene, concerned, judge
 from models.segments.map import SegmentMap
-from training.registry.publish import below_minimum, promote, read_champion
+from training.registry.gates import below_minimum, hygiene_gate
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 SETTINGS = load_settings()
@@ -264,47 +262,23 @@ def test_a_segment_below_its_minimum_holds_nobody_and_the_residual_one_takes_the
     assert not again.active(AS_OF.date())[place]
 
 
-def bundle(folder: Path, hygiene: object) -> Path:
-    folder.mkdir()
-    training = {} if hygiene is None else {"hygiene": hygiene}
-    (folder / "manifest.json").write_text(json.dumps({"training": training}))
-    return folder
-
-
-def named(folder: Path) -> str:
-    return folder.name
-
-
-def test_a_bundle_below_the_minimum_is_refused_and_says_why_and_the_old_champion_stays(tmp_path: Path) -> None:
-    artifacts = tmp_path / "artifacts"
-    promote(artifacts, bundle(tmp_path / "good", {"passed": True}), by="x", as_of=AS_OF, verify=named)
-    poor = bundle(tmp_path / "poor", {"passed": False, "failed": ["readiness: leads.country known for 9 %"]})
-    with pytest.raises(
-        BundleRefused, match=r"poor: below the hygiene minimum: readiness: leads\.country known for 9 %"
-    ):
-        promote(artifacts, poor, by="x", as_of=AS_OF, verify=named)
-    champion = read_champion(artifacts)
-    assert champion is not None and champion.bundle_id == "good" and champion.despite == ""
+def test_a_bundle_below_the_minimum_says_why_and_its_gate_is_closed() -> None:
+    assert hygiene_gate({"hygiene": {"passed": True}}, "").open
+    poor = hygiene_gate({"hygiene": {"passed": False, "failed": ["readiness: leads.country known for 9 %"]}}, "")
+    assert not poor.open and poor.says == "below the hygiene minimum: readiness: leads.country known for 9 %"
 
 
 @pytest.mark.parametrize("hygiene", [None, 3, {}, {"passed": "yes"}, {"passed": False}])
-def test_a_bundle_that_was_never_judged_is_refused_too(tmp_path: Path, hygiene: object) -> None:
-    with pytest.raises(BundleRefused, match="below the hygiene minimum"):
-        promote(tmp_path / "artifacts", bundle(tmp_path / "odd", hygiene), by="x", as_of=AS_OF, verify=named)
+def test_the_gate_of_a_bundle_that_was_never_judged_is_closed_too(hygiene: object) -> None:
+    assert not hygiene_gate({} if hygiene is None else {"hygiene": hygiene}, "").open
 
 
-def test_a_named_person_may_promote_it_all_the_same_and_the_history_keeps_the_reason(tmp_path: Path) -> None:
-    artifacts, poor = tmp_path / "artifacts", bundle(tmp_path / "poor", {"passed": False, "failed": ["why"]})
-    for by, despite in (("Ada", "  "), (" ", "a pilot")):
-        with pytest.raises(BundleRefused):
-            promote(artifacts, poor, by=by, as_of=AS_OF, despite=despite, verify=named)
-    promote(artifacts, poor, by="Ada", as_of=AS_OF, despite="a pilot with ten leads", verify=named)
-    champion = read_champion(artifacts)
-    assert champion is not None and (champion.by, champion.despite) == ("Ada", "a pilot with ten leads")
-    # A reason given for a bundle that needs none is not kept: it would read as if it had failed.
-    fine = bundle(tmp_path / "fine", {"passed": True})
-    assert promote(artifacts, fine, by="Ada", as_of=AS_OF, despite="no need", verify=named).despite == ""
-    assert below_minimum(fine) == ()
+def test_a_reason_opens_the_gate_and_is_kept_only_where_it_was_needed() -> None:
+    let_pass = hygiene_gate({"hygiene": {"passed": False, "failed": ["why"]}}, "a pilot with ten leads")
+    assert let_pass.open and not let_pass.passed and let_pass.despite == "a pilot with ten leads"
+    # A reason given for a bundle that needs none would read as if it had failed.
+    assert hygiene_gate({"hygiene": {"passed": True}}, "no need").despite == ""
+    assert below_minimum({"hygiene": {"passed": True}}) == ()
 
 
 def test_the_shipped_minima_load_and_refuse_what_they_do_not_know() -> None:

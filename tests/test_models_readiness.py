@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from configs.errors import BundleRefused, ConfigInvalid
 from configs.training_settings import TrainingSettings
 from models.bands import REASONS
+from models.boosting import _folds_of
 from models.calibration import log_loss, probability
-from models.readiness import fit_readiness
+from models.readiness import PARTS_BESIDE, fit_beside, fit_readiness
 from models.scores import Readiness
 
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+# Columns, label, segment, fold, order and the true log-odds of every row.
+World = tuple[Floats, Floats, Ints, Ints, Ints, Floats]
+
 SEGMENTS = ("general", "opposite", "tiny", "empty")
-SPEC = SimpleNamespace(
+SPEC: Any = SimpleNamespace(
     names=("visits", "depth", "noise", "kind"),
     groups=("engagement", "engagement", "fit", "fit"),
     categorical=(3,),
@@ -23,8 +31,6 @@ SPEC = SimpleNamespace(
 )
 SHAPE = {"leaves": 8, "depth": 3, "learning_rate": 0.1, "min_leaf": 20, "l2": 1.0}
 SETTINGS = TrainingSettings(
-    target_kinds=("meeting",),
-    horizon_days=60,
     snapshots=1,
     snapshot_every_days=60,
     folds=3,
@@ -40,7 +46,7 @@ SETTINGS = TrainingSettings(
 )
 
 
-def make_world(rows, seed):
+def make_world(rows: int, seed: int) -> World:
     """Visits raise the chance in `general` and lower it in `opposite`: the same signal, two meanings."""
     rng = np.random.default_rng(seed)
     X = np.column_stack(
@@ -54,24 +60,24 @@ def make_world(rows, seed):
 
 
 @pytest.fixture(scope="module")
-def world():
+def world() -> World:
     return make_world(6000, 1)
 
 
 @pytest.fixture(scope="module")
-def readiness(world):
+def readiness(world: World) -> Readiness:
     X, y, segment, fold, order, _ = world
     return fit_readiness(X, y, segment, fold, order, SPEC, SETTINGS, segment_ids=SEGMENTS)
 
 
 @pytest.fixture(scope="module")
-def blind(world):
+def blind(world: World) -> Readiness:
     """The same readiness that is never told the segment."""
     X, y, _, fold, order, _ = world
-    return fit_readiness(X, y, np.zeros(len(y)), fold, order, SPEC, SETTINGS, segment_ids=SEGMENTS[:1])
+    return fit_readiness(X, y, np.zeros(len(y), dtype=np.int64), fold, order, SPEC, SETTINGS, segment_ids=SEGMENTS[:1])
 
 
-def test_base_plus_contributions_is_the_log_odds(readiness, world):
+def test_base_plus_contributions_is_the_log_odds(readiness: Readiness, world: World) -> None:
     scores = readiness.predict(world[0], world[2])
     assert np.abs(scores.base + scores.contributions.sum(axis=1) - scores.log_odds).max() < 1e-9
     assert scores.probability == pytest.approx(probability(scores.log_odds))
@@ -79,7 +85,7 @@ def test_base_plus_contributions_is_the_log_odds(readiness, world):
     assert readiness.names[-1] == readiness.groups[-1] == "segment"
 
 
-def test_segments_that_differ_are_told_apart_on_later_data(readiness, blind):
+def test_segments_that_differ_are_told_apart_on_later_data(readiness: Readiness, blind: Readiness) -> None:
     X, y, segment, _, _, z = make_world(4000, 2)
     ours = log_loss(y, readiness.predict(X, segment).log_odds)
     pooled = log_loss(y, blind.predict(X, np.zeros(len(y))).log_odds)
@@ -92,7 +98,7 @@ def test_segments_that_differ_are_told_apart_on_later_data(readiness, blind):
     assert ours.mean() < log_loss(y, z).mean() + 0.02
 
 
-def test_probabilities_are_calibrated_and_intervals_cover_most_true_ones(readiness):
+def test_probabilities_are_calibrated_and_intervals_cover_most_true_ones(readiness: Readiness) -> None:
     X, y, segment, _, _, z = make_world(8000, 3)
     scores = readiness.predict(X, segment)
     parts = np.array_split(np.argsort(scores.probability, kind="stable"), 10)
@@ -104,18 +110,19 @@ def test_probabilities_are_calibrated_and_intervals_cover_most_true_ones(readine
     assert ((scores.lower <= scores.probability) & (scores.probability <= scores.upper)).all()
 
 
-def test_every_segment_records_why_it_has_its_own_booster_or_not(readiness):
+def test_every_segment_records_why_it_has_its_own_booster_or_not(readiness: Readiness) -> None:
     reasons = {record.segment_id: record.reason for record in readiness.records}
     assert reasons["tiny"] == "TOO_FEW_ROWS"
     assert reasons["empty"] == "TOO_FEW_ROWS"
     for record in readiness.records:
         assert record.kept == (record.reason == "LOWERS_LATER_LOSS") == (record.segment_id in readiness.weights)
         if record.kept:
-            assert record.gain_low > 0
-            assert record.weight <= record.rows / (record.rows + SETTINGS.shrinkage_rows)
+            assert record.gain_low is not None and record.gain_low > 0
+            on_top = record.weight <= record.rows / (record.rows + SETTINGS.shrinkage_rows)
+            assert on_top or record.weight in {part / (1 - part) for part in PARTS_BESIDE}
 
 
-def test_a_booster_is_kept_where_the_pooled_model_cannot_see_the_difference(world):
+def test_a_booster_is_kept_where_the_pooled_model_cannot_see_the_difference(world: World) -> None:
     # With stumps the pooled model cannot say that a sign turns with the segment; the segment's own booster can.
     X, y, segment, fold, order, _ = world
     stumps = SETTINGS.model_copy(update={"pooled": SETTINGS.pooled.model_copy(update={"leaves": 2, "depth": 1})})
@@ -125,7 +132,48 @@ def test_a_booster_is_kept_where_the_pooled_model_cannot_see_the_difference(worl
     assert {scores.model_id(row) for row in range(50)} <= {"pooled", *fitted.weights}
 
 
-def test_a_tiny_segment_is_answered_by_the_pooled_model_with_nearly_its_calibration(readiness):
+def test_segments_drawn_by_chance_earn_no_booster_but_rarely_and_lose_next_to_nothing() -> None:
+    # Twelve segments of about 500 rows that mean nothing, three times: 36 draws. At 5 % each more than 5 are a chance
+    # of 1 %.
+    kept, cost = 0, []
+    for seed in range(3):
+        X, y, _, fold, order, _ = make_world(6000, 50 + seed)
+        segment = np.random.default_rng(seed).integers(0, 12, len(y))
+        ids = [f"chance_{i}" for i in range(12)]
+        both = fit_beside(X, y, segment, fold, order, SPEC, SETTINGS, segment_ids=ids)
+        kept += len(both.readiness.weights)
+        X, y, *_ = make_world(6000, 90 + seed)
+        ours, shared = (log_loss(y, one.predict(X, segment).log_odds) for one in (both.readiness, both.shared))
+        cost.append(float((ours - shared).mean()))
+    assert kept <= 5
+    assert np.mean(cost) < 0.002
+
+
+def test_a_small_segment_unlike_the_rest_earns_a_booster_beside_the_pooled_one_and_drivers_stay_exact() -> None:
+    rng = np.random.default_rng(4)
+    X, y, _, fold, order, _ = make_world(6000, 4)
+    segment = (rng.random(len(y)) < 0.15).astype(np.int64)
+    turned = probability(-1.0 - 1.2 * (np.nan_to_num(X[:, 0], nan=2.0) - 2) + 0.5 * np.nan_to_num(X[:, 1]))
+    y = np.where(segment == 1, (rng.random(len(y)) < turned).astype(float), y)
+    # The pooled model cannot see the segment (stumps), and a booster on top hardly learns.
+    slow = SETTINGS.model_copy(
+        update={
+            "pooled": SETTINGS.pooled.model_copy(update={"leaves": 2, "depth": 1}),
+            "segment": SETTINGS.segment.model_copy(update={"learning_rate": 0.001}),
+        }
+    )
+    both = fit_beside(X, y, segment, fold, order, SPEC, slow, segment_ids=("rest", "other"))
+    assert both.readiness.weights["other"] in {part / (1 - part) for part in PARTS_BESIDE}
+    own = segment == 1
+    scores = both.readiness.predict(X, segment)
+    assert np.abs(scores.base + scores.contributions.sum(axis=1) - scores.log_odds).max() < 1e-9
+    # The sum of both is brought back to the size of one, so that it is calibrated.
+    assert scores.probability[own].mean() == pytest.approx(y[own].mean(), abs=0.02)
+    shared = both.shared.predict(X[own], segment[own]).log_odds
+    assert log_loss(y[own], scores.log_odds[own]).mean() < log_loss(y[own], shared).mean() - 0.02
+
+
+def test_a_tiny_segment_is_answered_by_the_pooled_model_with_nearly_its_calibration(readiness: Readiness) -> None:
     pooled, tiny, empty = readiness.lines[-1], readiness.lines[2], readiness.lines[3]
     assert "tiny" not in readiness.weights
     assert (empty.a, empty.b) == (pooled.a, pooled.b)
@@ -133,7 +181,7 @@ def test_a_tiny_segment_is_answered_by_the_pooled_model_with_nearly_its_calibrat
     assert tiny.rows < 100
 
 
-def test_a_segment_without_a_model_of_its_own_is_answered_as_if_no_other_segment_had_one(world):
+def test_a_segment_without_a_model_of_its_own_is_answered_as_if_no_other_segment_had_one(world: World) -> None:
     X, y, segment, fold, order, _ = world
     # The segment is hidden from the pooled model, so that a booster is earned and moves the others' log-odds.
     shallow = SETTINGS.model_copy(update={"pooled": SETTINGS.pooled.model_copy(update={"leaves": 2, "depth": 1})})
@@ -146,13 +194,13 @@ def test_a_segment_without_a_model_of_its_own_is_answered_as_if_no_other_segment
     np.testing.assert_array_equal(some.predict(X[:200], tiny).probability, alone.predict(X[:200], tiny).probability)
 
 
-def test_the_same_data_give_the_same_model_twice(readiness, world):
+def test_the_same_data_give_the_same_model_twice(readiness: Readiness, world: World) -> None:
     X, y, segment, fold, order, _ = world
     again = fit_readiness(X, y, segment, fold, order, SPEC, SETTINGS, segment_ids=SEGMENTS)
     assert again.to_files() == readiness.to_files()
 
 
-def test_a_lead_scores_the_same_alone_and_among_many_in_any_order(readiness, world):
+def test_a_lead_scores_the_same_alone_and_among_many_in_any_order(readiness: Readiness, world: World) -> None:
     X, segment = world[0], world[2]
     many = readiness.predict(X, segment)
     turned = readiness.predict(X[::-1], segment[::-1])
@@ -165,7 +213,7 @@ def test_a_lead_scores_the_same_alone_and_among_many_in_any_order(readiness, wor
         assert (one.band[0], one.reason[0]) == (many.band[row], many.reason[row])
 
 
-def test_a_monotone_feature_never_lowers_readiness(readiness):
+def test_a_monotone_feature_never_lowers_readiness(readiness: Readiness) -> None:
     X = np.tile([2.0, 0.0, 0.0, 1.0], (30, 1))
     X[:, 1] = np.linspace(-3, 3, 30)
     for segment in range(3):
@@ -173,7 +221,9 @@ def test_a_monotone_feature_never_lowers_readiness(readiness):
         assert (steps >= -1e-12).all()
 
 
-def test_no_band_is_said_without_segment_or_with_too_little_known_or_too_wide(readiness, world):
+def test_no_band_is_said_without_segment_or_with_too_little_known_or_too_wide(
+    readiness: Readiness, world: World
+) -> None:
     X, segment = world[0][:5].copy(), world[2][:5].copy()
     X[:3] = np.nan_to_num(X[:3])
     segment[0] = -1
@@ -189,32 +239,70 @@ def test_no_band_is_said_without_segment_or_with_too_little_known_or_too_wide(re
     assert 0 < refused.probability[0] < 1
 
 
-def test_a_known_band_never_falls_as_probability_rises(readiness, world):
+def test_a_known_band_never_falls_as_probability_rises(readiness: Readiness, world: World) -> None:
     scores = readiness.predict(world[0], world[2])
     known = scores.band > 0
     order = np.argsort(scores.probability[known], kind="stable")
     assert (np.diff(scores.band[known][order].astype(int)) >= 0).all()
 
 
-def test_a_monotone_categorical_is_refused_before_lightgbm_would_abort(world):
-    wrong = SimpleNamespace(**{**vars(SPEC), "monotone": (0, 0, 0, 1)})
+def test_a_monotone_categorical_is_refused_before_lightgbm_would_abort(world: World) -> None:
+    wrong: Any = SimpleNamespace(**{**vars(SPEC), "monotone": (0, 0, 0, 1)})
+    X, y, segment, fold, order, _ = world
     with pytest.raises(ConfigInvalid, match="kind: a categorical feature cannot be monotone"):
-        fit_readiness(*world[:5], wrong, SETTINGS, segment_ids=SEGMENTS)
+        fit_readiness(X, y, segment, fold, order, wrong, SETTINGS, segment_ids=SEGMENTS)
 
 
-def test_labels_of_one_kind_are_refused(world):
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [({"monotone": (0, 2, 0, 0)}, "depth: expected the monotone sign -1, 0 or 1"),
+     ({"monotone": (0, 1, 0)}, "monotone signs: expected one for each of the 4 columns, found 3"),
+     ({"names": ("visits", "depth", "noise")}, "names: expected one for each of the 4 columns, found 3"),
+     ({"categorical": (3, 9)}, "there is no column 9"),
+     ({"monotone": (0, 0.5, 0, -1)}, "kind: a categorical feature cannot be monotone")],
+)  # fmt: skip
+def test_wrong_signs_are_refused_before_lightgbm_sees_them(
+    world: World, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], says: str
+) -> None:
+    monkeypatch.setattr("lightgbm.Dataset", None)
+    X, y, segment, fold, order, _ = world
+    wrong: Any = SimpleNamespace(**{**vars(SPEC), **change})
+    with pytest.raises(ConfigInvalid, match=says):
+        fit_readiness(X, y, segment, fold, order, wrong, SETTINGS, segment_ids=SEGMENTS)
+
+
+def test_the_shared_model_beside_ours_is_what_is_fitted_when_no_segment_may_have_its_own(world: World) -> None:
+    X, y, segment, fold, order, _ = world
+    shallow = SETTINGS.model_copy(update={"pooled": SETTINGS.pooled.model_copy(update={"leaves": 2, "depth": 1})})
+    none = shallow.model_copy(update={"segment_min_rows": len(y) + 1})
+    both = fit_beside(X, y, segment, fold, order, SPEC, shallow, segment_ids=SEGMENTS)
+    alone = fit_readiness(X, y, segment, fold, order, SPEC, none, segment_ids=SEGMENTS)
+    assert both.readiness.weights and not both.shared.weights
+    np.testing.assert_array_equal(both.shared.predict(X, segment).probability, alone.predict(X, segment).probability)
+
+
+def test_many_rows_are_left_out_in_fewer_folds_and_no_account_in_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    fold = np.arange(10) % 5
+    assert _folds_of(fold).tolist() == fold.tolist()
+    monkeypatch.setattr("models.boosting.MANY_ROWS", 10)
+    merged = _folds_of(fold)
+    assert len(np.unique(merged)) == 3
+    assert all(len(np.unique(merged[fold == k])) == 1 for k in range(5))
+
+
+def test_labels_of_one_kind_are_refused(world: World) -> None:
     X, y, segment, fold, order, _ = world
     with pytest.raises(ValueError, match="both present"):
         fit_readiness(X, np.zeros(len(y)), segment, fold, order, SPEC, SETTINGS, segment_ids=SEGMENTS)
 
 
-def test_unordered_rows_and_a_single_instant_can_be_trained_on():
+def test_unordered_rows_and_a_single_instant_can_be_trained_on() -> None:
     X, y, segment, fold, _, _ = make_world(800, 5)
     fitted = fit_readiness(X, y, segment, fold, np.zeros(800), SPEC, SETTINGS, segment_ids=SEGMENTS)
     assert np.isfinite(fitted.predict(X, segment).log_odds).all()
 
 
-def test_readiness_reads_back_from_its_files_exactly(readiness, world):
+def test_readiness_reads_back_from_its_files_exactly(readiness: Readiness, world: World) -> None:
     again = Readiness.from_files(readiness.to_files())
     ours, theirs = readiness.predict(world[0], world[2]), again.predict(world[0], world[2])
     assert (ours.log_odds == theirs.log_odds).all()
@@ -227,7 +315,7 @@ def test_readiness_reads_back_from_its_files_exactly(readiness, world):
     [("pooled.txt", "objective=binary", "objective=regression"), ("pooled.txt", "visits", "clicks"),
      ("calibration.json", '"weights"', '"heights"'), ("bands.json", "0.05", "0.5")],
 )  # fmt: skip
-def test_parts_that_do_not_fit_together_are_refused(readiness, file, old, new):
+def test_parts_that_do_not_fit_together_are_refused(readiness: Readiness, file: str, old: str, new: str) -> None:
     files = readiness.to_files()
     assert old in files[file]
     files[file] = files[file].replace(old, new)

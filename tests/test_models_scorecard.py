@@ -12,6 +12,7 @@ from configs.settings import load_settings
 from features.evaluate import Domain
 from features.facts import Facts
 from models.scorecard import FEW, Scorecard
+from models.segments.map import SegmentMap
 
 ROLE = FactDeclaration(type="enum", says="role", source="leads", values=("physician", "procurement"))
 COUNT = FactDeclaration(type="int", says="count", source="events")
@@ -68,10 +69,36 @@ def test_the_log_names_every_rule_cap_and_decay_and_sums_to_the_points():
     assert points.engagement[0] == 5
 
 
+def test_a_segment_decides_what_a_signal_is_worth():
+    rule = {"id": "demo", "says": "asked for a demo", "when": "demos >= 1", "points": 40, "group": "request"}
+    settings = _settings(
+        engagement=[{**rule, "by_segment": {"labs": 10, "clinics": 0}}], caps={"role": 25, "request": 50}
+    )
+    card = Scorecard.of(settings, DOMAIN, ("clinics", "labs", "others"))
+    facts = _facts(role=[0] * 4, demos=[1] * 4, clicks=[0] * 4, days_since_last_event=[1] * 4)
+    points = card.points(facts, np.array([1, 0, 2, -1]))
+    # labs say 10, clinics nothing at all, others and a lead of no segment what the rule says.
+    assert points.engagement.tolist() == [10, 0, 40, 40]
+    assert [[entry.points for entry in points.log(row)[1]] for row in range(4)] == [[10], [], [40], [40]]
+    again = Scorecard.from_json(card.to_json(), DOMAIN, ("clinics", "labs", "others"))
+    assert again.points(facts, np.array([1, 0, 2, -1])).engagement.tolist() == [10, 0, 40, 40]
+
+
+def test_points_that_count_against_a_lead_stop_at_zero_and_the_log_says_so():
+    against = {"id": "rival", "says": "works for a rival", "when": "role = 'physician'", "points": -30, "group": "role"}
+    card = Scorecard.of(_settings(fit=[against]), DOMAIN)
+    points = card.points(_facts(role=[1], demos=[0], clicks=[0], days_since_last_event=[1]))
+    assert points.fit.tolist() == [0]
+    assert [(entry.id, entry.points) for entry in points.log(0)[0]] == [("rival", -30), ("floor", 30)]
+
+
 def test_few_leads_and_many_get_the_same_points_under_the_shipped_scorecard():
     settings = load_settings()
     domain = Domain.of(settings)
-    card = Scorecard.of(settings, domain)
+    segment_ids = SegmentMap.load(settings).segment_ids
+    card = Scorecard.of(settings, domain, segment_ids)
+    segment = np.random.default_rng(6).integers(-1, len(segment_ids), size=400)
+    assert len(np.unique(card.worth, axis=0)) > 1
     rng = np.random.default_rng(5)
     columns = {}
     for fact in card.facts:
@@ -79,22 +106,28 @@ def test_few_leads_and_many_get_the_same_points_under_the_shipped_scorecard():
             columns[fact] = rng.integers(-1, 100, size=(400, 1, 1)).astype(np.int32)
         else:
             columns[fact] = rng.integers(0, len(domain.facts[fact].values) + 1, size=(400, 1, 1)).astype(np.uint8)
-    many = card.points(Facts(n=400, assets=("none",), columns=columns))
+    many = card.points(Facts(n=400, assets=("none",), columns=columns), segment)
     for start in range(0, 400, FEW):
         rows = slice(start, start + FEW)
-        few = card.points(Facts(n=FEW, assets=("none",), columns={k: v[rows] for k, v in columns.items()}))
+        few = card.points(
+            Facts(n=FEW, assets=("none",), columns={k: v[rows] for k, v in columns.items()}), segment[rows]
+        )
         plain = {fact: int(column[start, 0, 0]) for fact, column in columns.items()}
-        one = card.points(Facts(n=1, assets=("none",), columns={}, one=plain))
+        one = card.points(Facts(n=1, assets=("none",), columns={}, one=plain), segment[start : start + 1])
         for part in ("fit", "engagement", "fit_grade", "engagement_grade", "kept_percent", "given"):
             assert (getattr(one, part) == getattr(many, part)[start : start + 1]).all()
             assert getattr(one, part).dtype == getattr(many, part).dtype
         assert (few.given == many.given[rows]).all()
         assert (few.fit == many.fit[rows]).all()
         assert (few.engagement == many.engagement[rows]).all()
+    names, of_fit, of_engagement = many.entries()
     for row in range(400):
         fit, engagement = many.log(row)
         assert sum(entry.points for entry in fit) == many.fit[row]
         assert sum(entry.points for entry in engagement) == many.engagement[row]
+        for entries, column in ((fit, of_fit), (engagement, of_engagement)):
+            listed = {names[at]: int(column[row, at]) for at in np.flatnonzero(column[row])}
+            assert listed == {entry.id: entry.points for entry in entries}
 
 
 def test_nothing_known_earns_nothing_under_the_shipped_scorecard():

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,7 +26,7 @@ from models.trained_on import (
     touches,
     write_trained_on,
 )
-from training.registry.publish import Champion
+from training.registry.history import CHAMPION_FILE, HEAD_FILE, HISTORY_FILE, writing
 from training.touched import remember, touched_leads
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
@@ -144,6 +142,13 @@ def run(*words: str) -> tuple[int, str]:
     return done.exit_code, done.output if ended else str(done.exception)
 
 
+def _serve(artifacts: Path) -> None:
+    says = {"path": "bundle", "how": "promote", "served_from": "2026-06-02T00:00:00Z", "previous": None}
+    with writing(artifacts, datetime(2026, 6, 2, tzinfo=UTC)) as ledger:
+        entry = ledger.append("served", by="Ada", bundle_id=ONE, as_of=AT, says=says, close=False)
+        ledger.switch(entry, {"bundle_id": ONE, "path": "bundle"})
+
+
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Artifacts with one bundle that was trained on `known` and is the champion."""
@@ -151,8 +156,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings = load_settings()
     tables = encode_records([Lead(lead_id="known"), Lead(lead_id="other")], [], vocabularies=settings.vocabularies)
     remember(tables, np.array([0]), settings, tmp_path / "bundle", ONE)
-    served = Champion(ONE, "bundle", "2026-06-02T00:00:00Z", "A", "promote", None)
-    (tmp_path / "champion.json").write_text(json.dumps({"history": [asdict(served)]}))
+    _serve(tmp_path)
     return tmp_path
 
 
@@ -167,7 +171,8 @@ def test_the_command_names_the_bundles_and_when_they_served_and_never_the_id(sit
 
 
 def test_a_bundle_that_never_served_and_one_that_is_gone_are_named_too(site: Path) -> None:
-    (site / "champion.json").unlink()
+    for name in (CHAMPION_FILE, HISTORY_FILE, HEAD_FILE):
+        (site / name).unlink()
     said = run("--lead-id", "known", "--artifacts", str(site))[1]
     assert ONE[:12] in said and "gone" in said and "never" in said
 

@@ -45,7 +45,7 @@ def test_an_unknown_key_names_file_and_key(folder: Path) -> None:
 
 def test_all_problems_are_reported_at_once(folder: Path) -> None:
     _edit(folder / "serving.yaml", lambda text: text + "max_leeds: 3\n")
-    _edit(folder / "training.yaml", lambda text: text.replace("horizon_days: 60", "horizon_days: soon"))
+    _edit(folder / "training.yaml", lambda text: text.replace("folds: 5", "folds: soon"))
     (folder / "scorecard.yaml").unlink()
     with pytest.raises(ConfigInvalid) as refused:
         load_settings(folder)
@@ -80,7 +80,7 @@ def test_a_missing_folder_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_an_error_never_repeats_the_value_it_refuses(folder: Path) -> None:
-    _edit(folder / "training.yaml", lambda text: text.replace("horizon_days: 60", "horizon_days: marker-value"))
+    _edit(folder / "training.yaml", lambda text: text.replace("folds: 5", "folds: marker-value"))
     with pytest.raises(ConfigInvalid) as refused:
         load_settings(folder)
     assert "marker-value" not in str(refused.value)

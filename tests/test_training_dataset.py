@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from configs.errors import InputInvalid
-from configs.mapping import SourceMapping
+from configs.mapping import NO_TIME, SourceMapping
 from configs.settings import Settings, load_settings
 from features.encode import encode_records
 from features.intake.settle import REJECTS, root_of
@@ -26,14 +26,15 @@ from features.records import Account, Event, Lead, Suppression
 from features.tables import NO, YES, Tables, microseconds
 from models.segments.map import SegmentMap
 from policy.gates import forbidden_reason
-from training.dataset import Dataset, build_dataset, build_flat_dataset, folds, gated, labels, root_accounts
+from training.dataset.dataset import Dataset, build_dataset, build_flat_dataset, folds, gated, root_accounts
+from training.dataset.targets import labels
 
 AS_OF = datetime(2026, 6, 30, 12, tzinfo=UTC)
 SHIPPED = load_settings()
 SMALL: Settings = SHIPPED.model_copy(
     update={"training": SHIPPED.training.model_copy(update={"snapshots": 3, "holdout_share": 0.4})}
 )
-HORIZON = timedelta(days=SMALL.training.horizon_days)
+HORIZON = timedelta(days=SMALL.targets.served.horizon_days)
 LATEST = AS_OF - HORIZON
 SEGMENTS = SegmentMap.load(SHIPPED)
 KIND = SHIPPED.vocabularies["outcome_kind"]
@@ -88,8 +89,9 @@ def world(
         leads, accounts, [*events, *later_events], touches=[], consents=[], suppressions=list(suppressions), cases=[],
         vocabularies=SHIPPED.vocabularies, suppressions_complete_as_of=AS_OF,
     )  # fmt: skip
-    # Row 3a of account a wins in every horizon: a third of every side.
-    won = [(i, "meeting", day, day) for k in range(3) for i in range(0, LEADS, 3) for day in [ago(60 * k + 1)]]
+    # Row 3a of account a wins in every horizon: a third of every side. Once more before the first snapshot, so that
+    # outcomes are seen to have been recorded since then.
+    won = [(i, "meeting", day, day) for k in range(4) for i in range(0, LEADS, 3) for day in [ago(60 * k + 1)]]
     return replace(tables, outcomes=outcomes(won))
 
 
@@ -278,7 +280,8 @@ def test_an_objection_in_europe_is_obeyed_in_training_and_one_elsewhere_is_no_gr
 
 def test_too_little_to_learn_from_is_said_with_the_counts() -> None:
     day = AS_OF - timedelta(days=3)
-    few = replace(world(), outcomes=outcomes([(i, "meeting", day, day) for i in range(8)]))
+    rows = [(i, "meeting", day, day) for i in range(8)] + [(0, "demo", ago(250), ago(250))]
+    few = replace(world(), outcomes=outcomes(rows))
     with pytest.raises(InputInvalid, match="expected at least 20 leads with and 20 without the outcome to train"):
         build(few)
 
@@ -355,6 +358,14 @@ def test_a_lead_or_account_that_judges_never_trains_in_a_flat_export(some: list[
     assert len(set(dataset.lead.tolist())) == len(dataset.lead)
     counts = dataset.counts
     assert counts["train"] + counts["judge"] + counts["account also judges"] == counts["rows"] == LEADS
+
+
+def test_an_export_of_one_time_has_no_months_and_says_that_what_judges_is_not_later() -> None:
+    order = [float(k) for k in range(LEADS)]
+    timed = build_flat_dataset(flat(order), SMALL, SEGMENTS, MAPPING)
+    assert timed.timed and set(timed.slices["month"].tolist()) == {f"fifth {k}" for k in range(1, 6)}
+    found = build_flat_dataset(flat(order), SMALL, SEGMENTS, MAPPING.model_copy(update={"order_by": NO_TIME}))
+    assert not found.timed and "month" not in found.slices
 
 
 def test_a_flat_row_without_order_or_outcome_is_counted_and_not_used() -> None:

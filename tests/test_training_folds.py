@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.dataset import folds
+from training.dataset.dataset import folds
 
 ROOTS = [f"account {number}" for number in range(400)]
 

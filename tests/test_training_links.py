@@ -12,7 +12,8 @@ from features.encode import encode_records
 from features.links import LinkRules, follow_links
 from features.records import Account, Lead, Link
 from features.tables import microseconds
-from training.dataset import labels, root_accounts
+from training.dataset.dataset import root_accounts
+from training.dataset.targets import labels
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 SETTINGS = load_settings()
@@ -45,7 +46,7 @@ def test_an_outcome_of_a_merged_record_is_one_of_the_person_from_the_merge_on() 
     leads = [Lead(lead_id=name, created_at=AS_OF - timedelta(days=300)) for name in "ab"]
     tables = encode_records(leads, vocabularies=SETTINGS.vocabularies, links=[link("a", "b", 60)])
     day = microseconds(AS_OF - timedelta(days=5))
-    target = SETTINGS.vocabularies["outcome_kind"].code(SETTINGS.training.target_kinds[0])
+    target = SETTINGS.vocabularies["outcome_kind"].code(SETTINGS.targets.served.kinds[0])
     outcomes = {
         "lead": np.array([1], dtype=np.int32), "kind": np.array([target], dtype=np.uint8),
         "occurred_at": np.array([day]), "recorded_at": np.array([day]),
@@ -55,6 +56,5 @@ def test_an_outcome_of_a_merged_record_is_one_of_the_person_from_the_merge_on() 
         (AS_OF - timedelta(days=30), [True, False]),
         (AS_OF - timedelta(days=80), [False, True]),
     ):
-        settings = SETTINGS.model_copy(update={"training": SETTINGS.training.model_copy(update={"horizon_days": 90})})
         people = follow_links(tables, snapshot, RULES)
-        assert labels(people, settings, snapshot, AS_OF).tolist() == expected
+        assert labels(people, SETTINGS, snapshot, AS_OF, horizon_days=90).tolist() == expected

@@ -176,7 +176,7 @@ def test_conversion_counts_outcomes_between_the_earlier_snapshot_and_now_only() 
     tables, known = a_world(), shipped()
     at = np.asarray(tables.outcomes["occurred_at"])
     cut = microseconds(AS_OF)
-    inside = (at > cut - known.training.horizon_days * MICROSECONDS_A_DAY) & (at <= cut)
+    inside = (at > cut - known.targets.served.horizon_days * MICROSECONDS_A_DAY) & (at <= cut)
     only = {name: column[inside] for name, column in tables.outcomes.items()}
     whole, part = material_of(tables, known, AS_OF), material_of(replace(tables, outcomes=only), known, AS_OF)
     assert whole.converted.any() and not inside.all()
@@ -198,7 +198,7 @@ def a_few(days_recorded_late: int = 0) -> Tables:
         links=[Link(lead_id="a", other_lead_id="b", linked_at=AS_OF - timedelta(days=200), kind="same")],
     )
     at = np.full(3, microseconds(AS_OF - timedelta(days=10)))
-    kind = shipped().vocabularies["outcome_kind"].code(shipped().training.target_kinds[0])
+    kind = shipped().vocabularies["outcome_kind"].code(shipped().targets.served.kinds[0])
     outcomes = {
         "lead": np.array([1, 2, 3], dtype=np.int32), "kind": np.full(3, kind, dtype=np.uint8), "occurred_at": at,
         "recorded_at": at + np.array([0, days_recorded_late, 0]) * MICROSECONDS_A_DAY,

@@ -197,7 +197,7 @@ def _world(order: int = 1) -> dict[str, list[object]]:
     rows: dict[str, list[object]] = {name: [] for name in ("leads", "events", "outcomes", "touches")}
     early = AS_OF - timedelta(days=200)
     kinds = SETTINGS.vocabularies["outcome_kind"].values
-    kind = OURS.conversion_event if OURS.conversion_event in kinds else SETTINGS.training.target_kinds[0]
+    kind = OURS.conversion_event if OURS.conversion_event in kinds else SETTINGS.targets.served.kinds[0]
     for i in range(PHYSICIANS + NURSES + OTHERS):
         role = "physician" if i < PHYSICIANS else "nurse"
         specialty = "cardiology" if i < PHYSICIANS + NURSES else "dermatology"

@@ -29,15 +29,21 @@ def refuse(*a, **k):
     raise OSError("no network")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 from pathlib import Path
-import cli.app, training.registry.publish, training.report, training.registry.tracking, training.train
+import cli.app, training.registry.champion, training.registry.publish, training.registry.tracking
+import training.report, training.train
 assert "mlflow" not in sys.modules, "importing mlflow takes seconds that most commands should not wait for"
-from training.registry.publish import promote, register
+from configs.settings import load_settings
+from training.registry.approvals import approve
+from training.registry.champion import promote
+from training.registry.publish import register
 from training.registry.tracking import RunRecord, track
 from datetime import UTC, datetime
 artifacts, bundle = Path(sys.argv[1]), Path(sys.argv[2])
 run = track(artifacts, RunRecord("train", {}, {"auc": 0.5}, {}, {"one": {"auc": 0.5}}, {"p": b"png"}, {"t": {}}))
 register(artifacts, bundle, run_id=run.run_id, by="a test")
-promote(artifacts, bundle, by="a test", as_of=datetime(2026, 6, 30, tzinfo=UTC))
+asked = {"as_of": datetime(2026, 6, 30, tzinfo=UTC), "rules": load_settings().registry, "despite_gate": "a test"}
+approve(artifacts, bundle, by="Grace Reviewer", **asked)
+assert promote(artifacts, bundle, by="Ada Trainer", **asked).trouble == ""
 """
 
 pytestmark = pytest.mark.slow

@@ -16,9 +16,12 @@ from features.intake.sources import find_files, read_tables
 from features.tables import Tables
 from models.bundle import read_bundle
 from models.readiness import fit_readiness
+from training.evaluation.evaluate import evaluate
+from training.evaluation.evaluation import load_evaluation, save_evaluation
 from training.evaluation.metrics import measure
+from training.rivals import POOLED, POOLED_SEGMENT, SCORECARD
 from training.sample.world import make_sample
-from training.train import OURS, POOLED, POOLED_SEGMENT, SCORECARD, Trained, golden_rows, train
+from training.train import OURS, Trained, golden_rows, train
 
 pytestmark = pytest.mark.slow
 
@@ -106,8 +109,8 @@ def test_the_metrics_of_the_manifest_are_from_rows_the_judged_model_never_saw(wo
 def test_the_manifest_says_what_it_was_trained_for_and_on(world: World) -> None:
     manifest = world.trained.bundle.manifest
     assert manifest.training_data == world.trained.dataset.dataset_id
-    assert manifest.training["horizon_days"] == world.settings.training.horizon_days
-    assert manifest.training["target_kinds"] == list(world.settings.training.target_kinds)
+    assert manifest.training["horizon_days"] == world.settings.targets.served.horizon_days
+    assert manifest.training["target_kinds"] == list(world.settings.targets.served.kinds)
     assert manifest.training["counts"] == dict(world.trained.dataset.counts)
 
 
@@ -146,3 +149,19 @@ def test_no_leads_own_row_leaves_with_the_bundle(world: World) -> None:
     golden, _ = golden_rows(dataset, seed=7)
     own = {row.tobytes() for row in np.nan_to_num(dataset.X, nan=-1.0)}
     assert not any(row.tobytes() in own for row in np.nan_to_num(golden, nan=-1.0))
+
+
+def test_the_model_card_of_a_real_run_adds_up_and_reads_back(world: World, tmp_path: Path) -> None:
+    trained = world.trained
+    found = evaluate(trained, world.settings, title="made world", replicates=100)
+    save_evaluation(found, tmp_path / "bundle")
+    assert load_evaluation(tmp_path / "bundle", trained.bundle.bundle_id)[0] == found
+    judged = int(trained.dataset.judge.sum())
+    assert found.data.judge.rows == judged == sum(line.rows for line in found.bands)
+    for dimension in ("role", "setting", "jurisdiction", "source", "segment"):
+        assert sum(row.rows for row in found.slices.of(dimension)) == judged
+    assert found.stability is not None
+    # Held-out accounts at four snapshots; the last one is what judges.
+    assert found.stability.periods[-1].rows == judged
+    assert len(found.stability.periods) == len(set(trained.dataset.slices["month"].tolist()))
+    assert found.models[OURS]["log_loss"] == pytest.approx(trained.comparison.models[OURS].log_loss)

@@ -8,20 +8,25 @@ from typing import Any
 
 import numpy as np
 
+from configs.errors import LeadwellError
 from configs.settings import Settings
+from training.evaluation.evaluation import card_file, evaluation_file, load_evaluation
 from training.registry.publish import register
 from training.registry.tracking import RunRecord, TrackedRun, track
 from training.report import DriverLine, Figure, Judged, ReportContent, report_pictures
-from training.train import POOLED, POOLED_SEGMENT, Trained, finite
+from training.rivals import POOLED, POOLED_SEGMENT, rival_words
+from training.train import Trained, finite
 
 DRIVER_ROWS = 5_000
 DRIVERS_SHOWN = 14
 
 
-def log_training(trained: Trained, settings: Settings, artifacts: Path, name: str) -> TrackedRun:
-    """One parent run with a child for each segment, and the bundle registered as the challenger."""
+def log_training(
+    trained: Trained, settings: Settings, artifacts: Path, name: str, *, uri: str | None = None
+) -> TrackedRun:
+    """One parent run with a child for each segment, and the bundle registered as challenger; raises TrackingFailed."""
     content = training_report(trained, settings, title=name)
-    comparison = trained.comparison
+    comparison, tuned = trained.comparison, trained.tuning
     ours = comparison.models[comparison.ours]
     others = {
         f"{other}.{metric}": value
@@ -33,8 +38,22 @@ def log_training(trained: Trained, settings: Settings, artifacts: Path, name: st
         artifacts,
         RunRecord(
             name=name,
-            params=_flat(settings.training.model_dump(mode="json")),
-            metrics={**finite(asdict(ours)), **others},
+            params={
+                **_flat((tuned.settings if tuned else settings.training).model_dump(mode="json")),
+                **_flat(
+                    settings.targets.served.model_dump(mode="json", include={"id", "kinds", "horizon_days"}), "target."
+                ),
+            },
+            metrics={
+                **finite(asdict(ours)),
+                **others,
+                **{
+                    f"further.{one.id}.{name}": value
+                    for one in trained.further
+                    if one.metrics is not None
+                    for name, value in finite(asdict(one.metrics)).items()
+                },
+            },
             tags={
                 "bundle_id": trained.bundle.bundle_id,
                 "training_data": trained.dataset.dataset_id,
@@ -42,11 +61,26 @@ def log_training(trained: Trained, settings: Settings, artifacts: Path, name: st
             },
             segments=_segments(trained),
             plots=report_pictures(content),
-            tables={"comparison": comparison.to_json(), "rows": dict(trained.dataset.counts)},
+            tables={
+                "comparison": comparison.to_json(),
+                "rows": dict(trained.dataset.counts),
+                **({"tuning": tuned.table()} if tuned else {}),
+            },
+            files={"card": _card(trained)},
         ),
+        uri=uri,
     )
-    register(artifacts, trained.folder, run_id=run.run_id)
+    register(artifacts, trained.folder, run_id=run.run_id, uri=uri)
     return run
+
+
+def _card(trained: Trained) -> tuple[Path, ...]:
+    """The evaluation and the page beside the bundle, where they are of this bundle."""
+    try:
+        load_evaluation(trained.folder, trained.bundle.bundle_id)
+    except LeadwellError:
+        return ()
+    return tuple(file for file in (evaluation_file(trained.folder), card_file(trained.folder)) if file.is_file())
 
 
 def training_report(trained: Trained, settings: Settings, *, title: str, says: str = "") -> ReportContent:
@@ -61,8 +95,12 @@ def training_report(trained: Trained, settings: Settings, *, title: str, says: s
         dataset=tuple(
             Figure(label, f"{counts[key]:,}", note)
             for key, label, note in (
-                ("train", "rows that train", "earlier snapshots"),
-                ("judge", "rows that judge", "later, and no account on both sides"),
+                ("train", "rows that train", "earlier snapshots" if dataset.timed else "all but those that judge"),
+                (
+                    "judge",
+                    "rows that judge",
+                    f"{'later' if dataset.timed else 'drawn by chance'}, and no account on both sides",
+                ),
                 ("time_only", "later rows of accounts that train", "judged apart"),
                 ("held-out accounts before the latest snapshot", "left out", "held-out accounts, too early to judge"),
                 (
@@ -74,6 +112,16 @@ def training_report(trained: Trained, settings: Settings, *, title: str, says: s
                     "may not be learned from",
                     "not learned from",
                     "erased, restricted, objecting, or not known not to be",
+                ),
+                (
+                    "outcomes not recorded yet at the snapshot",
+                    "outcomes not recorded",
+                    "snapshots from before outcomes were recorded: nobody knows who had none",
+                ),
+                (
+                    "events recorded for too short a time",
+                    "too few days of events",
+                    "rows of leads older than the recorded behaviour",
                 ),
             )
             if counts.get(key)
@@ -87,6 +135,7 @@ def training_report(trained: Trained, settings: Settings, *, title: str, says: s
             "The same line fitted without these rows; the bundle that serves then saw every row.",
         ),
         drivers=_drivers(trained),
+        notes=_notes(trained, settings),
         versions={
             "bundle": trained.bundle.bundle_id,
             "feature set": dataset.spec.version,
@@ -94,6 +143,16 @@ def training_report(trained: Trained, settings: Settings, *, title: str, says: s
             "policy": trained.bundle.manifest.policy,
             "training data": dataset.dataset_id,
         },
+    )
+
+
+def _notes(trained: Trained, settings: Settings) -> tuple[str, ...]:
+    """What the records could not tell, what the rivals learned from, and what each further target is worth."""
+    history = trained.dataset.history
+    return (
+        *(() if history is None else history.words()),
+        *rival_words(trained.dataset, settings),
+        *(one.words() for one in trained.further),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from configs.mapping import SourceMapping
 from configs.settings import Settings
-from configs.training_settings import TrainingSettings
+from configs.targets import Target
 from features.evaluate import Domain
 from features.intake.quality.findings import QualityReport
 from features.intake.sources import Intake
@@ -24,22 +24,33 @@ from models.readiness import Readiness, fit_readiness
 from models.scorecard import Scorecard
 from models.segments.map import SegmentMap
 from policy.book import Book
-from training.dataset import Dataset, build_dataset, build_flat_dataset
-from training.evaluation.baselines import fit_baselines, fit_points
+from training.dataset.dataset import Dataset, build_dataset, build_flat_dataset
+from training.drift.drift import drift_of
+from training.evaluation.baselines import fit_baselines
 from training.evaluation.metrics import Comparison, Metrics, compare, measure
+from training.experiments.selection import corrected
+from training.further import TrainedTarget, refuse_other_target, train_targets
+from training.leakage.findings import NOTHING_FOUND, LeakReport
+from training.leakage.gate import Despite, Gate, look_at_export, look_at_tables
+from training.registry.lines import held_out_record, keep_line
+from training.rivals import fit_with_shared, learned_from, rival_rows, rivals
+from training.thresholds.thresholds import Thresholds, choose_thresholds, held_of
 from training.touched import remember
+from training.tuning.tuning import Tuned, tune_dataset
 
 Progress = Callable[[str, float], None]
 Floats = NDArray[np.float64]
 
 OURS = "leadwell"
-SCORECARD, POOLED, POOLED_SEGMENT = "points_scorecard", "pooled", "pooled_with_segment"
 GOLDEN_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A bundle, how good its kind of model was on rows it had not seen, and everything that was judged."""
+    """A bundle, how good its kind of model was on rows it had not seen, and everything that was judged.
+
+    `further` are the targets that were asked for besides the one that serves, also those that could not be trained.
+    """
 
     bundle: Bundle
     folder: Path
@@ -49,6 +60,10 @@ class Trained:
     time_only: Metrics | None
     judged: Readiness
     hygiene: Hygiene
+    further: tuple[TrainedTarget, ...] = ()
+    leakage: LeakReport = NOTHING_FOUND
+    tuning: Tuned | None = None
+    thresholds: Thresholds | None = None
 
     @property
     def y(self) -> Floats:
@@ -69,13 +84,20 @@ def train(
     folder: Path,
     *,
     quality: QualityReport | None = None,
+    further: Sequence[Target] = (),
     progress: Progress | None = None,
+    by: str = "",
+    tune_seconds: float | None = None,
+    despite: Despite | None = None,
 ) -> Trained:
     """Learn readiness from everything known at `as_of` and write the bundle; raises InputInvalid on too little data.
 
     INVARIANT: a segment below its hygiene minimum is inactive in the bundle, which says so; with `quality` (a check of
-    the same data) mapped shares and event tracking are judged too. Whose data went in is kept beside the bundle
-    (`models/trained_on.py`).
+    the same data) mapped shares and event tracking are judged too. `further` targets are trained in the same run, of
+    the same features; one with too little data is left out of the bundle, which says why. Whose data went in is kept
+    beside the bundle (`models/trained_on.py`). With `tune_seconds` better booster shapes are looked for so long.
+
+    Raises LeakageFound where the rows know the outcome, unless somebody insists (`despite`), which the bundle keeps.
     """
     tell = progress or _silent
     tell("judging hygiene", 0.0)
@@ -83,14 +105,28 @@ def train(
     hygiene = judge(tables, settings, segment_map, as_of, quality)
     segment_map = segment_map.without(hygiene.inactive)
     tell("building features and labels", 0.0)
-    dataset = build_dataset(tables, settings, segment_map, as_of)
-    trained = learn(dataset, settings, segment_map, hygiene, as_of, folder, tell)
+    dataset = build_dataset(tables, settings, segment_map, as_of, further=further)
+    dataset, _ = corrected(dataset, tables, settings, as_of)
+    tell("looking for leakage", 0.08)
+    gate = Gate(look_at_tables(dataset, tables, settings, as_of), despite)
+    trained = learn(
+        dataset, settings, segment_map, hygiene, as_of, folder, tell, gate, by=by, tune_seconds=tune_seconds
+    )
     remember(tables, dataset.lead, settings, folder, trained.bundle.bundle_id, dataset.spec.mail_domains)
+    keep_line(folder, trained.bundle.bundle_id, trained.judged, dataset, tables)
     return trained
 
 
 def train_flat(
-    intake: Intake, settings: Settings, mapping: SourceMapping, folder: Path, *, progress: Progress | None = None
+    intake: Intake,
+    settings: Settings,
+    mapping: SourceMapping,
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+    by: str = "",
+    tune_seconds: float | None = None,
+    despite: Despite | None = None,
 ) -> Trained:
     """The same from a flat export read for training; its mapping says what was known before the outcome."""
     tell = progress or _silent
@@ -100,8 +136,13 @@ def train_flat(
     segment_map = segment_map.without(hygiene.inactive)
     tell("building features and labels", 0.0)
     dataset = build_flat_dataset(intake, settings, segment_map, mapping)
-    trained = learn(dataset, settings, segment_map, hygiene, instant, folder, tell)
+    tell("looking for leakage", 0.08)
+    gate = Gate(look_at_export(dataset, intake), despite)
+    trained = learn(
+        dataset, settings, segment_map, hygiene, instant, folder, tell, gate, by=by, tune_seconds=tune_seconds
+    )
     remember(intake.tables, dataset.lead, settings, folder, trained.bundle.bundle_id, dataset.spec.mail_domains)
+    keep_line(folder, trained.bundle.bundle_id, trained.judged, dataset, intake.tables)
     return trained
 
 
@@ -113,14 +154,21 @@ def learn(
     as_of: datetime,
     folder: Path,
     tell: Progress,
+    gate: Gate,
+    *,
+    by: str = "",
+    tune_seconds: float | None = None,
 ) -> Trained:
     """Fit on the rows that train, judge on the later ones beside the baselines, fit again on all, write the bundle."""
     judge = dataset.judge
+    tuning, settings = tune_dataset(dataset, settings, tune_seconds, tell)
     tell("fitting pooled and per-segment readiness", 0.1)
-    judged = fit(dataset, settings, dataset.train)
+    both = fit_with_shared(dataset, settings, dataset.train)
+    judged = both.readiness
+    gate = gate.after_fitting(dataset, judged)
     tell("fitting baselines", 0.35)
     scores = judged.predict(dataset.X[judge], dataset.segment[judge])
-    predictions = {OURS: scores.probability, **rivals(dataset, settings, tell)}
+    predictions = {OURS: scores.probability, **rivals(dataset, settings, both.shared, tell)}
     tell("comparing on later data", 0.7)
     names = np.array([*dataset.segment_ids, "none"], dtype=object)[dataset.segment[judge]]
     comparison = compare(dataset.y[judge], predictions, ours=OURS, segment=names, cluster=dataset.root[judge])
@@ -128,8 +176,16 @@ def learn(
     time_only = None
     if later.any():
         time_only = measure(dataset.y[later], judged.predict(dataset.X[later], dataset.segment[later]).probability)
+    thresholds = choose_thresholds(held_of(dataset, scores, settings), settings)
+    judged = thresholds.on(judged)
     tell("fitting what will serve on every row", 0.75)
-    served = fit(dataset, settings, np.ones(len(dataset.y), dtype=np.bool_))
+    served = thresholds.on(fit(dataset, settings, np.ones(len(dataset.y), dtype=np.bool_)))
+    further = train_targets(
+        dataset,
+        settings,
+        lambda rows, part: fit(rows, settings, part),
+        lambda what, share: tell(what, 0.9 + share / 15),
+    )
     tell("writing the bundle", 0.97)
     bundle = write_bundle(
         folder,
@@ -143,16 +199,32 @@ def learn(
         policy=Book.load(settings, as_of.date()).hash,
         training_data=dataset.dataset_id,
         training={
-            "target_kinds": list(settings.training.target_kinds),
-            "horizon_days": settings.training.horizon_days,
+            "target_kinds": list(settings.targets.served.kinds),
+            "target": settings.targets.served.id,
+            "horizon_days": settings.targets.served.horizon_days,
+            "history": None if dataset.history is None else dataset.history.record(),
+            "further": {one.id: one.record() for one in further},
             "counts": dict(dataset.counts),
             "hygiene": hygiene.record(),
+            "rival_rows": len(rival_rows(dataset, settings)),
+            "leakage": gate.record(),
+            "tuning": None if tuning is None else tuning.record(),
+            "thresholds": thresholds.record(),
+            # Who trained it never approves it; the line without the judging rows is what a champion is beaten with.
+            "by": by,
+            "held_out": held_out_record(judged, dataset, comparison, predictions[OURS]),
+            "drift": drift_of(dataset, judged).to_json(),
+            "interval": {"says": served.hidden.says, **asdict(served.hidden)},
             "says": "metrics are those of the same line fitted without the rows that judge; the bundle saw every row",
         },
         metrics=finite(asdict(comparison.models[OURS])),
+        further=[one.target for one in further if one.target is not None],
     )
     tell("done", 1.0)
-    return Trained(bundle, folder, dataset, comparison, predictions, time_only, judged, hygiene)
+    return Trained(
+        bundle, folder, dataset, comparison, predictions, time_only, judged, hygiene, further, gate.report, tuning,
+        thresholds,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +238,16 @@ class Judged:
 def evaluate_bundle(
     bundle: Bundle, tables: Tables, settings: Settings, as_of: datetime, *, progress: Progress | None = None
 ) -> Judged:
-    """Judge a bundle on the latest complete snapshot as of an instant, all of it and not held-out accounts alone."""
+    """Judge a bundle on the latest complete snapshot as of an instant, all of it and not held-out accounts alone.
+
+    Raises InputInvalid where the bundle was trained for another target than the one that is declared to serve.
+    """
+    refuse_other_target(bundle.manifest, settings)
     segment_map = SegmentMap.from_json(bundle.segment_map, Domain.of(settings))
     dataset = build_dataset(tables, settings, segment_map, as_of, spec=bundle.spec)
     dataset = replace(dataset, judge=dataset.judge | dataset.time_only)
-    snapshot = as_of - timedelta(days=settings.training.horizon_days)
+    waited = settings.targets.served.horizon_days + settings.targets.history.settle_days
+    snapshot = as_of - timedelta(days=waited)
     seen = bundle.manifest.created_as_of > snapshot
     return Judged(_beside_baselines(bundle, dataset, progress or _silent), seen)
 
@@ -203,53 +280,8 @@ def golden_rows(dataset: Dataset, seed: int) -> tuple[Floats, NDArray[np.int64]]
 
 
 def fit(dataset: Dataset, settings: Settings, rows: NDArray[np.bool_]) -> Readiness:
-    """Readiness from some of the rows."""
-    return fit_readiness(
-        dataset.X[rows],
-        dataset.y[rows],
-        dataset.segment[rows],
-        dataset.fold[rows],
-        dataset.order[rows],
-        dataset.spec,
-        settings.training,
-        segment_ids=dataset.segment_ids,
-    )
-
-
-def rivals(dataset: Dataset, settings: Settings, tell: Progress) -> dict[str, Floats]:
-    """Predictions on the rows that judge, of every model a team would otherwise choose.
-
-    `pooled` is our own line told nothing of segments, `pooled_with_segment` the same with the segment as one more
-    feature and no model of a segment's own: what the per-segment models have to be worth beyond.
-    """
-    train, judge = dataset.train, dataset.judge
-    X, y, segment = dataset.X[train], dataset.y[train], dataset.segment[train]
-    found = {SCORECARD: fit_points(dataset.points[train], y)(dataset.points[judge])}
-    for name, predict in fit_baselines(X, y, dataset.spec, segment).items():
-        found[name] = predict(dataset.X[judge], dataset.segment[judge])
-    if len(np.unique(segment)) > 1:
-        # No segment has this many rows, so none gets a model of its own.
-        alone = settings.training.model_copy(update={"segment_min_rows": len(y) + 1})
-        tell("fitting the pooled model alone", 0.45)
-        found[POOLED] = _pooled(dataset, alone, np.zeros_like(dataset.segment), ("everybody",))
-        tell("fitting the pooled model with the segment as a feature", 0.55)
-        found[POOLED_SEGMENT] = _pooled(dataset, alone, dataset.segment, dataset.segment_ids)
-    return found
-
-
-def _pooled(dataset: Dataset, training: TrainingSettings, segment: NDArray[np.int64], ids: tuple[str, ...]) -> Floats:
-    train, judge = dataset.train, dataset.judge
-    readiness = fit_readiness(
-        dataset.X[train],
-        dataset.y[train],
-        segment[train],
-        dataset.fold[train],
-        dataset.order[train],
-        dataset.spec,
-        training,
-        segment_ids=ids,
-    )
-    return readiness.predict(dataset.X[judge], segment[judge]).probability
+    """Readiness from some of the rows, those of whom nothing is known left out."""
+    return fit_readiness(**learned_from(dataset, settings, rows))
 
 
 def finite(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from configs.errors import ConfigInvalid, InputInvalid, Problem
-from configs.mapping import AttributeColumn, EventFromColumn, SourceMapping
+from configs.mapping import NO_TIME, AttributeColumn, EventFromColumn, SourceMapping
 from configs.settings import Settings
 from configs.vocabulary import YES_NO, Vocabularies, normalize
 from features.encode import ALLOWING, empty_columns
+from features.intake.flat_order import instants, made_columns, must_have, shuffled
 from features.intake.scan import FILE_BITS, connect, read_header, readable, stage_csv
 from features.intake.settle import REJECTS, Counts, unknown_column
 from features.intake.sources import Intake
@@ -112,17 +113,18 @@ def read_columns(mapping: SourceMapping, path: Path) -> FlatColumns:
     """The export's columns as stripped text, with the rows that do not fit the header already rejected."""
     if not path.is_file():
         raise InputInvalid(str(path), "expected a CSV file with a header")
-    names, _ = read_header(path, mapping.lead_id)
+    key = must_have(mapping)
+    names, _ = read_header(path, key)
     con = connect([path], memory_limit_mb=None, threads=2, spill=None)
     try:
         with readable(str(path)):
-            unreadable = stage_csv(con, "flat", path, mapping.lead_id)
+            unreadable = stage_csv(con, "flat", path, key)
             table = con.sql("SELECT * FROM flat ORDER BY _at").to_arrow_table()
     finally:
         con.close()
     mask = (1 << FILE_BITS) - 1
-    texts = {name: _texts(table[name], mapping.missing) for name in names}
     rows = table["_at"].to_numpy() & mask
+    texts = {name: _texts(table[name], mapping.missing) for name in names} | made_columns(mapping, rows)
     flat = FlatColumns(str(path), tuple(names), texts, rows, table.num_rows + len(unreadable))
     flat.rejected.update({row: ("", reason) for _, row, reason in unreadable})
     return flat
@@ -223,21 +225,20 @@ def _order(mapping: SourceMapping, flat: FlatColumns, training: bool) -> NDArray
     texts = flat.texts.get(mapping.order_by)
     if texts is None:
         return np.full(len(flat.rows), np.nan)
+    if mapping.order_by == NO_TIME:
+        return shuffled(flat.texts[mapping.lead_id])
     order, wrong = numbers_of(texts)
-    if wrong.any() and not np.isfinite(order).any():
-        order = np.array([_instant_order(text) for text in texts.tolist()], dtype=np.float64)
+    if mapping.order_values or mapping.order_format or (wrong.any() and not np.isfinite(order).any()):
+        order = instants(mapping, texts)
     if training:
-        flat.reject(~np.isfinite(order), mapping.order_by, "expected a number or an ISO date to order by")
+        flat.reject(~np.isfinite(order), mapping.order_by, _ordered_by(mapping))
     return order
 
 
-def _instant_order(text: str | None) -> float:
-    try:
-        found = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        return np.nan
-    # Only the order matters: a text without a zone is compared as it stands.
-    return found.replace(tzinfo=found.tzinfo or None).timestamp() if found else np.nan
+def _ordered_by(mapping: SourceMapping) -> str:
+    if mapping.order_values:
+        return f"expected one of {', '.join(mapping.order_values)} to order by"
+    return f"expected a date written {mapping.order_format or 'as ISO 8601, or a number'} to order by"
 
 
 def _without_duplicates(flat: FlatColumns, lead_ids: Texts, keep: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:

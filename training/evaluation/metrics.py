@@ -7,27 +7,44 @@ because leads of one account are not independent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from training.evaluation.resampling import (
+    MIN_GROUPS,
+    REPLICATES,
+    SEED,
+    Estimate,
+    Ranking,
+    bounded,
+    draws_of,
+    group_of,
+    group_sums,
+)
 
+Floats = NDArray[np.float64]
+MetricName = Literal["log_loss", "auc", "brier", "average_precision", "lift_at_10"]
+
+METRICS: tuple[MetricName, ...] = ("log_loss", "auc", "brier", "average_precision", "lift_at_10")
+LOWER_IS_BETTER = ("log_loss", "brier")
 BINS = 10
 TOP_SHARE = 0.1
-# Resamples of fewer accounts than this are nearly all alike: their interval would be a point, and a verdict luck.
-MIN_GROUPS = 5
 MIN_OUTCOMES = 20
 CLIP = 1e-15
-_CHUNK_CELLS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """How good one model's probabilities are on one set of rows; NaN where a number is not defined."""
+    """How good one model's probabilities are on one set of rows; NaN where a number is not defined.
+
+    `average_precision` is the area under the precision-recall curve without interpolation (PR-AUC); a model that says
+    nothing reaches the base rate.
+    """
 
     rows: int
     positives: int
@@ -37,13 +54,14 @@ class Metrics:
     calibration_error: float
     lift_at_10: float
     capture_at_10: float
+    average_precision: float = np.nan
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """`ours - theirs` of one metric on the same rows, with a 95 % paired bootstrap interval."""
 
-    metric: Literal["log_loss", "auc"]
+    metric: MetricName
     ours: str
     theirs: str
     value: float
@@ -55,7 +73,7 @@ class Difference:
         """What the interval says about ours: better and worse only when it leaves zero out."""
         if np.isnan(self.low) or self.low <= 0.0 <= self.high or np.isnan(self.value):
             return "within noise"
-        return "better" if (self.value < 0) == (self.metric == "log_loss") else "worse"
+        return "better" if (self.value < 0) == (self.metric in LOWER_IS_BETTER) else "worse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +139,19 @@ def measure(y: NDArray[Any], probability: Floats) -> Metrics:
     outcome = np.asarray(y, dtype=np.float64)
     shared = _shared_by_ties(outcome, probability)
     positives = int(outcome.sum())
-    top = shared[: max(1, int(np.ceil(TOP_SHARE * len(outcome))))] if len(outcome) else shared
+    top = shared[: _top_rows(len(outcome))]
     rate = positives / len(outcome) if len(outcome) else np.nan
+    ranked, precision = _ranked(outcome, probability)
     return Metrics(
         rows=len(outcome),
         positives=positives,
-        auc=auc(outcome, probability),
+        auc=ranked,
         log_loss=float(losses(outcome, probability).mean()) if len(outcome) else np.nan,
         brier=float(np.square(probability - outcome).mean()) if len(outcome) else np.nan,
         calibration_error=calibration_error(outcome, probability),
         lift_at_10=float(top.mean() / rate) if positives else np.nan,
         capture_at_10=float(top.sum() / positives) if positives else np.nan,
+        average_precision=precision,
     )
 
 
@@ -143,7 +163,7 @@ def losses(y: NDArray[Any], probability: Floats) -> Floats:
 
 def auc(y: NDArray[Any], probability: Floats) -> float:
     """Chance that a positive row ranks above a negative one, ties counting half; NaN without both."""
-    return float(_weighted_auc(_Ranking.of(np.asarray(y, dtype=np.float64), probability), np.ones((1, len(y))))[0])
+    return _ranked(np.asarray(y, dtype=np.float64), probability)[0]
 
 
 def calibration_error(y: NDArray[Any], probability: Floats, bins: int = BINS) -> float:
@@ -175,33 +195,81 @@ def difference(
     ours: tuple[str, Floats],
     theirs: tuple[str, Floats],
     *,
-    metric: Literal["log_loss", "auc"] = "log_loss",
+    metric: MetricName = "log_loss",
     cluster: NDArray[Any] | None = None,
-    replicates: int = 1000,
-    seed: int = 7,
+    replicates: int = REPLICATES,
+    seed: int = SEED,
 ) -> Difference:
     """The paired difference of one metric with its 95 % bootstrap interval; NaN ends where too few accounts vary."""
+    # A model may be compared with itself under one name.
+    pair = {"ours": ours[1], "theirs": theirs[1]}
+    found = resampled(y, pair, metrics=(metric,), cluster=cluster, replicates=replicates, seed=seed)
+    return _difference(found, metric, ("ours", ours[0]), ("theirs", theirs[0]))
+
+
+def differences(
+    y: NDArray[Any],
+    predictions: Mapping[str, Floats],
+    *,
+    ours: str,
+    metrics: Sequence[MetricName] = METRICS,
+    cluster: NDArray[Any] | None = None,
+    replicates: int = REPLICATES,
+    seed: int = SEED,
+) -> tuple[Difference, ...]:
+    """Ours against each other model in each metric, all from the same resamples."""
+    found = resampled(y, predictions, metrics=metrics, cluster=cluster, replicates=replicates, seed=seed)
+    others = [name for name in predictions if name != ours]
+    return tuple(_difference(found, metric, (ours, ours), (other, other)) for metric in metrics for other in others)
+
+
+@dataclass(frozen=True, slots=True)
+class Resampled:
+    """A metric of a model on the rows as they are (`value`) and on each resample of them (`draws`)."""
+
+    groups: int
+    value: Mapping[tuple[str, str], float]
+    draws: Mapping[tuple[str, str], Floats]
+
+    def estimate(self, metric: MetricName, model: str) -> Estimate:
+        """The metric with its 95 % bootstrap interval; without one where too few accounts vary."""
+        enough = self.groups >= MIN_GROUPS
+        return Estimate.of(self.value[metric, model], self.draws[metric, model] if enough else None)
+
+
+def resampled(
+    y: NDArray[Any],
+    predictions: Mapping[str, Floats],
+    *,
+    metrics: Sequence[MetricName] = METRICS,
+    cluster: NDArray[Any] | None = None,
+    replicates: int = REPLICATES,
+    seed: int = SEED,
+) -> Resampled:
+    """Every metric of every model under the same resamples of accounts; at most `replicates`, fewer on many rows."""
     outcome = np.asarray(y, dtype=np.float64)
-    group = np.arange(len(outcome)) if cluster is None else np.unique(cluster, return_inverse=True)[1].ravel()
-    groups = int(group.max()) + 1 if len(group) else 0
-    if metric == "log_loss":
-        gap = losses(outcome, ours[1]) - losses(outcome, theirs[1])
-        value = float(gap.mean()) if len(gap) else np.nan
-        sums = np.bincount(group, weights=gap, minlength=groups)
-        sizes = np.bincount(group, minlength=groups).astype(np.float64)
-        draws = [(w @ sums) / np.maximum(w @ sizes, 1.0) for w in _resamples(groups, replicates, seed, groups)]
-    else:
-        first, second = _Ranking.of(outcome, ours[1]), _Ranking.of(outcome, theirs[1])
-        value = auc(outcome, ours[1]) - auc(outcome, theirs[1])
-        draws = [
-            _weighted_auc(first, w[:, group]) - _weighted_auc(second, w[:, group])
-            for w in _resamples(groups, replicates, seed, len(group))
-        ]
-    found = np.concatenate(draws) if draws else np.empty(0)
-    found = found[~np.isnan(found)]
-    enough = groups >= MIN_GROUPS and len(found) > 0
-    low, high = np.quantile(found, [0.025, 0.975]) if enough else (np.nan, np.nan)
-    return Difference(metric, ours[0], theirs[0], value, float(low), float(high))
+    group, groups = group_of(len(outcome), cluster)
+    by_mean = [m for m in metrics if m in LOWER_IS_BETTER]
+    columns = [_of_rows(metric, outcome, p) for metric in by_mean for p in predictions.values()]
+    sums = group_sums(np.stack([*columns, np.ones(len(outcome))], axis=1), group, groups)
+    by_rank = [m for m in metrics if m not in LOWER_IS_BETTER]
+    rankings = {name: Ranking.of(outcome, p) for name, p in predictions.items()} if by_rank else {}
+    parts: dict[tuple[str, str], list[Floats]] = {(m, name): [] for m in metrics for name in predictions}
+    blocks = draws_of(groups, bounded(len(outcome), replicates), seed)
+    # The first block is the rows as they are: value and draws come from the same lines.
+    for weights in chain([np.ones((1, groups))], blocks):
+        totals = weights @ sums
+        size = np.maximum(totals[:, -1], 1.0)
+        for place, key in enumerate((m, name) for m in by_mean for name in predictions):
+            parts[key].append(totals[:, place] / size if groups else np.full(len(weights), np.nan))
+        for name, ranking in rankings.items():
+            found = ranking.under(group, weights, (TOP_SHARE,))
+            lift = found[:, 2] * size / np.maximum(np.ceil(TOP_SHARE * size - 1e-9), 1.0)
+            for metric, column in (("auc", found[:, 0]), ("average_precision", found[:, 1]), ("lift_at_10", lift)):
+                if metric in by_rank:
+                    parts[metric, name].append(column)
+    joined = {key: np.concatenate(found) for key, found in parts.items()}
+    return Resampled(groups, {k: float(v[0]) for k, v in joined.items()}, {k: v[1:] for k, v in joined.items()})
 
 
 def compare(
@@ -211,73 +279,58 @@ def compare(
     ours: str,
     segment: NDArray[np.object_] | None = None,
     cluster: NDArray[Any] | None = None,
-    replicates: int = 1000,
-    seed: int = 7,
+    replicates: int = REPLICATES,
+    seed: int = SEED,
 ) -> Comparison:
     """Measure every model on the same rows, and ours against each other, over all rows and by segment."""
-    others = [name for name in predictions if name != ours]
-    mine = (ours, predictions[ours])
-    overall = tuple(
-        difference(y, mine, (o, predictions[o]), metric=metric, cluster=cluster, replicates=replicates, seed=seed)
-        for metric in ("log_loss", "auc")
-        for o in others
-    )
+    overall = differences(y, predictions, ours=ours, cluster=cluster, replicates=replicates, seed=seed)
     rows = []
     for segment_id in sorted(set(segment.tolist())) if segment is not None else []:
         here = np.flatnonzero(segment == segment_id)
         inside = {name: p[here] for name, p in predictions.items()}
-        within = None if cluster is None else cluster[here]
         rows.append(
             SegmentRow(
                 segment_id=str(segment_id),
                 metrics={name: measure(y[here], p) for name, p in inside.items()},
-                differences=tuple(
-                    difference(
-                        y[here], (ours, inside[ours]), (o, inside[o]), cluster=within, replicates=replicates, seed=seed
-                    )
-                    for o in others
+                differences=differences(
+                    y[here],
+                    inside,
+                    ours=ours,
+                    metrics=("log_loss",),
+                    cluster=None if cluster is None else cluster[here],
+                    replicates=replicates,
+                    seed=seed,
                 ),
             )
         )
     return Comparison(ours, {name: measure(y, p) for name, p in predictions.items()}, overall, tuple(rows))
 
 
-@dataclass(frozen=True, slots=True)
-class _Ranking:
-    """Rows in order of prediction, with the places where a group of equal predictions starts."""
-
-    order: NDArray[np.intp]
-    starts: NDArray[np.intp]
-    positive: Floats
-
-    @classmethod
-    def of(cls, y: Floats, probability: Floats) -> _Ranking:
-        order = np.argsort(probability, kind="stable")
-        ordered = probability[order]
-        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(order) else np.empty(0, np.intp)
-        return cls(order, starts, y[order])
+def _difference(found: Resampled, metric: MetricName, ours: tuple[str, str], theirs: tuple[str, str]) -> Difference:
+    """Ours minus theirs; each is (name among the resampled, name to show)."""
+    mine, other = (metric, ours[0]), (metric, theirs[0])
+    draws = found.draws[mine] - found.draws[other]
+    draws = draws[~np.isnan(draws)]
+    enough = found.groups >= MIN_GROUPS and len(draws) > 0
+    low, high = np.quantile(draws, [0.025, 0.975]) if enough else (np.nan, np.nan)
+    return Difference(metric, ours[1], theirs[1], found.value[mine] - found.value[other], float(low), float(high))
 
 
-def _weighted_auc(ranking: _Ranking, weights: Floats) -> Floats:
-    """AUC under each row of weights; NaN where one class has no weight."""
-    if not len(ranking.order):
-        return np.full(len(weights), np.nan)
-    ordered = weights[:, ranking.order]
-    positive = np.add.reduceat(ordered * ranking.positive, ranking.starts, axis=1)
-    negative = np.add.reduceat(ordered * (1.0 - ranking.positive), ranking.starts, axis=1)
-    below = np.cumsum(negative, axis=1) - 0.5 * negative
-    pairs = positive.sum(axis=1) * negative.sum(axis=1)
-    return np.where(pairs > 0, (positive * below).sum(axis=1) / np.where(pairs > 0, pairs, 1.0), np.nan)
+def _of_rows(metric: MetricName, y: Floats, probability: Floats) -> Floats:
+    return losses(y, probability) if metric == "log_loss" else np.square(probability - y)
 
 
-def _resamples(groups: int, replicates: int, seed: int, width: int) -> Iterator[Floats]:
-    """How often each group is drawn in each replicate, in blocks whose widened form stays small."""
-    rng = np.random.default_rng(seed)
-    block = max(1, _CHUNK_CELLS // max(width, groups, 1))
-    for start in range(0, replicates if groups else 0, block):
-        size = min(block, replicates - start)
-        drawn = rng.integers(0, groups, size=(size, groups)) + np.arange(size)[:, None] * groups
-        yield np.bincount(drawn.ravel(), minlength=size * groups).reshape(size, groups).astype(np.float64)
+def _ranked(y: Floats, probability: Floats) -> tuple[float, float]:
+    """AUC and average precision of the rows as they are."""
+    if not len(y):
+        return np.nan, np.nan
+    found = Ranking.of(y, probability).under(np.zeros(len(y), dtype=np.int64), np.ones((1, 1)))[0]
+    return float(found[0]), float(found[1])
+
+
+def _top_rows(rows: int, share: float = TOP_SHARE) -> int:
+    """How many rows the top share is, rounded up; 0.1 of 30 is 3, whatever the last bit of the product says."""
+    return max(1, int(np.ceil(share * rows - 1e-9))) if rows else 0
 
 
 def _shared_by_ties(y: Floats, probability: Floats) -> Floats:

@@ -26,7 +26,7 @@ from features.view import view_at
 from models.candidates.clustering import MixedColumns
 from models.segments.lint.conditions import AUDIENCE, dimension_of
 from models.segments.map import SegmentMap
-from training.dataset import labels
+from training.dataset.targets import labels
 from training.proposals.proposal import FieldLeftOut
 from training.proposals.reach import Reachable, reachable
 from training.proposals.telling import Described, Unit, percent
@@ -104,7 +104,7 @@ class Material:
 
 def material_of(tables: Tables, settings: Settings, as_of: datetime, quality: QualityReport | None = None) -> Material:
     """What may be used of tables as known at an instant; only outcomes after the earlier snapshot are used."""
-    horizon = timedelta(days=settings.training.horizon_days)
+    horizon = timedelta(days=settings.targets.served.horizon_days)
     domain, builder = Domain.of(settings), FactBuilder.of(settings)
     inventory = Inventory.of(settings.assets, settings.vocabularies)
     known = view_at(tables, as_of, builder.view)
@@ -292,7 +292,7 @@ def conditioned(facts: Facts, domain: Domain, settings: Settings, unreliable: se
     for name, declared in domain.facts.items():
         counted = declared.type == "int" and name.endswith(f"_count{WINDOW}") and "colleague" not in name
         is_told = declared.type == "enum" and name not in NOT_IN_CONDITIONS
-        about_label = any(name.startswith(f"{kind}_") for kind in settings.training.target_kinds)
+        about_label = any(name.startswith(f"{kind}_") for kind in settings.targets.served.kinds)
         if field_of(declared.source) in unreliable:
             continue
         if declared.per == "lead" and (counted or is_told) and not about_label and name in facts.columns:

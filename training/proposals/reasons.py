@@ -103,7 +103,7 @@ def lint_refusal(definition: SegmentDefinition, material: Material, settings: Se
         return None
     residual = [d for d in settings.segments if d.residual]
     alone = SegmentMap([definition, *residual], material.domain)
-    findings = lint(alone, on=definition.review_on, label_kinds=settings.training.target_kinds)
+    findings = lint(alone, on=definition.review_on, label_kinds=settings.targets.served.kinds)
     # What only a person can supply is what a draft still waits for.
     wrong = [
         f for f in findings if f.segment_id == definition.id and f.level == "error" and not CODES[f.code].by_a_person

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from configs.definitions import SegmentDefinition
 from configs.governance import ReviewRules
 from training.reviews.evidence import Change, SegmentReview, Split, Suggestion
+from training.reviews.feedback import POINTS_AT, Feedback, ReasonGiven
 
 
 def signs_of(found: SegmentReview, rules: ReviewRules) -> Iterator[str]:
@@ -40,6 +41,8 @@ def signs_of(found: SegmentReview, rules: ReviewRules) -> Iterator[str]:
             yield f"overlap with {overlap.other} grew from {overlap.before:.0%} to {overlap.jaccard:.0%}"
     for split in found.splits:
         yield split_in_words(split)
+    if found.feedback is not None and found.feedback.fell:
+        yield accepted_in_words(found.feedback, rules.back_days)
 
 
 def notes_of(found: SegmentReview, rules: ReviewRules) -> Iterator[str]:
@@ -55,6 +58,10 @@ def notes_of(found: SegmentReview, rules: ReviewRules) -> Iterator[str]:
     elif size is not None and size.drifted and not found.definition.residual:
         why = "the fields it asks for were known of too few leads then to tell why"
         yield f"its share of all leads {_moved(size)} in {rules.back_days} days; {why}"
+    if found.feedback is not None and not found.feedback.fell:
+        yield accepted_in_words(found.feedback, rules.back_days)
+    if found.feedback is not None and found.feedback.comments:
+        yield f"{found.feedback.comments:,} comments of sales or the field are kept with the outcomes"
     never = [asset for asset, times in found.reading.untouched if not times]
     if never:
         yield f"offered, and neither sent to members nor found by them: {', '.join(never)}"
@@ -73,6 +80,7 @@ def suggestions_of(
         return
     given = list(_merges(found, rules, definitions))
     given += [Suggestion("split", f"by {words(split.fact)}: {split_in_words(split)}") for split in found.splits]
+    given += [Suggestion("adjust", _reason_in_words(reason)) for reason in _speaking(found)]
     if total and now > d.size.max_share * total and not found.splits:
         says = "it is too large, and no single fact tells its members apart: ask for proposals"
         given.append(Suggestion("split", says))
@@ -86,6 +94,29 @@ def split_in_words(split: Split) -> str:
         f"of members with {words(split.fact)} {words(split.value)}, {split.inside.rate:.1%} {does} "
         f"({split.inside.hits:,} of {split.inside.of:,}), of the others {split.others.rate:.1%} "
         f"({split.others.hits:,} of {split.others.of:,})"
+    )
+
+
+def accepted_in_words(feedback: Feedback, days: int) -> str:
+    """One sentence about how many leads sales took, now and before."""
+    now, before = feedback.accepted, feedback.before
+    says = f"sales answered {now.of:,} times in {days} days and took {now.rate:.0%}"
+    if before.of:
+        low, high = (f"{100 * bound:+.0f}" for bound in (feedback.low, feedback.high))
+        change = f" (difference {low} to {high} points)" if low != high else ""
+        says += f", in the {days} days before {before.rate:.0%} of {before.of:,}{change}"
+    return says
+
+
+def _speaking(found: SegmentReview) -> list[ReasonGiven]:
+    return [] if found.feedback is None else [reason for reason in found.feedback.reasons if reason.speaks]
+
+
+def _reason_in_words(reason: ReasonGiven) -> str:
+    elsewhere = f", of all other rejections {reason.others.rate:.0%}" if reason.others.of else ""
+    return (
+        f"{reason.inside.hits:,} of {reason.inside.of:,} rejections by sales ({reason.inside.rate:.0%}) say "
+        f"{words(reason.id)}: {reason.says}{elsewhere}; {POINTS_AT[reason.points_at]}"
     )
 
 

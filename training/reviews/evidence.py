@@ -17,6 +17,7 @@ from configs.definitions import SegmentDefinition
 from configs.governance import ReviewRules
 from models.segments.review_due import Due
 from models.shares import Share, newcombe, z_for
+from training.reviews.feedback import Feedback
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -99,7 +100,7 @@ class Overlap:
 class Suggestion:
     """What a person may want to do, and why."""
 
-    kind: Literal["keep", "split", "merge", "retire"]
+    kind: Literal["keep", "split", "merge", "retire", "adjust"]
     says: str
     other: str | None = None
 
@@ -121,6 +122,7 @@ class SegmentReview:
     reading: Reading
     overlaps: tuple[Overlap, ...]
     splits: tuple[Split, ...]
+    feedback: Feedback | None = None
     signs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     suggestions: tuple[Suggestion, ...] = ()
@@ -138,7 +140,10 @@ class SegmentReview:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """The review of the whole map as of an instant; without data there are only reasons to look."""
+    """The review of the whole map as of an instant; without data there are only reasons to look.
+
+    `feedback` is what sales said of all leads: where it took fewer than before, the model is to be trained again.
+    """
 
     as_of: datetime
     leads: int
@@ -146,6 +151,7 @@ class Review:
     back_days: int
     due: Mapping[str, tuple[Due, ...]]
     segments: tuple[SegmentReview, ...]
+    feedback: Feedback | None = None
 
 
 def change_of(before: Share, now: Share, ratio: float, min_of: int, questions: int) -> Change | None:

@@ -30,7 +30,7 @@ from features.view import view_at
 from models.segments.map import SegmentMap
 from models.segments.review_due import Due, due_of
 from models.shares import Share
-from training.dataset import labels
+from training.dataset.targets import labels
 from training.proposals.material import barred_people, eligible
 from training.reviews.advice import notes_of, signs_of, suggestions_of
 from training.reviews.evidence import (
@@ -46,6 +46,7 @@ from training.reviews.evidence import (
     splits_by_need,
     splits_by_rate,
 )
+from training.reviews.feedback import answers_of, feedback_of
 
 Progress = Callable[[str, float], None]
 # Where somebody lives, came from or stands with us is no need of theirs.
@@ -75,7 +76,9 @@ def review(
     )
     tell("done", 1.0)
     leads = int(looked.now.known.present.sum())
-    return Review(as_of, leads, looked.horizon.days, looked.rules.back_days, due, found)
+    everybody = np.ones(len(tables.lead_ids), dtype=np.bool_)
+    said = feedback_of(looked.answers, everybody, settings.feedback, 1)
+    return Review(as_of, leads, looked.horizon.days, looked.rules.back_days, due, found, said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ class _Look:
     def __init__(self, tables: Tables, settings: Settings, as_of: datetime, tell: Progress) -> None:
         self.tables, self.settings, self.as_of = tables, settings, as_of
         self.rules: ReviewRules = settings.governance.review
-        self.horizon = timedelta(days=settings.training.horizon_days)
+        self.horizon = timedelta(days=settings.targets.served.horizon_days)
         self.domain, self.builder = Domain.of(settings), FactBuilder.of(settings)
         self.inventory = Inventory.of((), settings.vocabularies)
         self.segment_map = SegmentMap.load(settings, self.domain)
@@ -120,6 +123,9 @@ class _Look:
         barred = barred_people(self.now.known, self.may_split[0])
         self.may_split = [may & ~barred for may in self.may_split]
         self.weights, self.read = self._read()
+        kinds = settings.vocabularies["outcome_kind"]
+        people = follow_links(tables, as_of, self.builder.view.links)
+        self.answers = answers_of(people.outcomes, kinds, settings.feedback, as_of, self.rules.back_days)
 
     @property
     def _cohorts(self) -> tuple[_Moment, _Moment]:
@@ -180,6 +186,9 @@ def _reviewed(s: int, d: SegmentDefinition, look: _Look, due: tuple[Due, ...]) -
         reading=_reading(s, d, look),
         overlaps=() if d.residual else tuple(_overlaps(s, look)),
         splits=() if d.residual else tuple(_splits(s, kinds, look)),
+        feedback=feedback_of(
+            look.answers, look.now.member[:, s] | look.before.member[:, s], look.settings.feedback, questions
+        ),
     )
     return replace(
         found,
@@ -301,7 +310,7 @@ def _tellable(settings: Settings, domain: Domain) -> list[str]:
 def _kinds(d: SegmentDefinition, settings: Settings) -> tuple[str, ...]:
     """The outcomes that count as a segment's conversion: its own event where that is recorded, else what is learned."""
     own = d.conversion_event in settings.vocabularies["outcome_kind"].values
-    return (d.conversion_event,) if own else tuple(settings.training.target_kinds)
+    return (d.conversion_event,) if own else settings.targets.served.kinds
 
 
 def _codes(facts: Facts, name: str) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from features.intake.staging import quoted
 from features.records import TABLES
 
 _ONCE = ("suppressions", "consents", "links")
-_OF_A_LEAD = ("events", "touches", "consents", "suppressions", "cases", "outcomes")
+_OF_A_LEAD = ("events", "touches", "consents", "suppressions", "cases", "outcomes", "assignments")
 
 
 @dataclass(frozen=True, slots=True)

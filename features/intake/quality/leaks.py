@@ -130,7 +130,8 @@ def _suspect(
     older = float(missing[~late].mean()) if (~late).any() else 0.0
     newer = float(missing[late].mean()) if late.any() else 0.0
     if newer - older >= TIME_GAP:
-        evidence.append(f"missing in {older:.1%} of the older half and {newer:.1%} of the newer: filled in afterwards")
+        faded = f"missing in {older:.1%} of the older half and {newer:.1%} of the newer"
+        evidence.append(f"{faded}: filled in afterwards, or kept no more")
     evidence += _telling_gap(codes, label)
     told = auc_of(missing.astype(np.float64), label)
     strength = 2 * max(auc, told, 1 - told) - 1

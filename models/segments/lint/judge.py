@@ -55,7 +55,7 @@ def lint(
         strict: judge drafts as if they were proposed. Else what only a person can supply is a warning on a draft.
     """
     steps = settings.approvals if settings is not None else ()
-    kinds = settings.training.target_kinds if settings is not None else label_kinds
+    kinds = settings.targets.served.kinds if settings is not None else label_kinds
     found: list[Finding] = []
     titles: dict[str, str] = {}
     for activation in segment_map.activations:

@@ -1,0 +1,1 @@
+"""Rows to learn from: snapshots, labels, splits, and what the records cannot tell."""

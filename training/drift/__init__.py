@@ -1,0 +1,1 @@
+"""What moved between then and now, and how calibration follows it."""

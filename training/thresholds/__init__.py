@@ -1,0 +1,1 @@
+"""Where bands are cut, and what each band will bring."""

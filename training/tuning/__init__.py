@@ -1,0 +1,1 @@
+"""The search for better booster shapes within a budget."""
