@@ -26,6 +26,7 @@ class Events(BaseModel):
     product: str | None = None
     message_id: str | None = None
     source: str | None = None
+    agent: str | None = None
 
 
 class Item(BaseModel):
@@ -41,6 +42,9 @@ class Item(BaseModel):
     suppressions_complete_as_of: str | None = None
     cases: list[Row] | None = None
     memberships: list[Row] | None = None
+    links: list[Row] | None = None
+    linked_leads: list[Row] | None = None
+    linked_accounts: list[Row] | None = None
 
 
 class Body(BaseModel):

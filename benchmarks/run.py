@@ -19,7 +19,7 @@ OUT = ROOT / "artifacts" / "bench.json"
 
 def main() -> None:
     """Run the parts that `--only` names, all of them without it."""
-    parts = ("engagement", "drivers", "http", "rescore", "incremental", "membership", "titles")
+    parts = ("engagement", "drivers", "http", "rescore", "incremental", "membership", "titles", "policy")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", choices=parts, help="run this part; may be given several times")
     chosen = parser.parse_args().only or list(parts)
@@ -59,6 +59,10 @@ def _run(part: str, bundle: Path | None, world: Path | None) -> list[dict[str, A
         from benchmarks.titles import run as titles
 
         return titles()
+    if part == "policy":
+        from benchmarks.policy import run as policy
+
+        return policy()
     assert bundle is not None and world is not None
     if part == "http":
         from benchmarks.over_http import run as over_http

@@ -14,6 +14,7 @@ from cli import (
     benchmark,
     card,
     changes,
+    content,
     data,
     demo,
     erasure,
@@ -24,6 +25,7 @@ from cli import (
     scorecard,
     scoring,
     segments,
+    store,
     targets,
     thresholds,
     training,
@@ -52,7 +54,7 @@ app = typer.Typer(
 )
 ROOMS = (
     demo, data, segments, accounts, training, leaks, targets, thresholds,
-    registry, card, scorecard, benchmark, recalibrate, uplift, scoring, changes, rules, audit, erasure,
+    registry, card, scorecard, benchmark, recalibrate, uplift, scoring, changes, content, rules, audit, store, erasure,
 )  # fmt: skip
 for room in ROOMS:
     room.register(app)

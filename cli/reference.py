@@ -21,8 +21,6 @@ from cli.reference_words import (
     ENVIRONMENT,
     FEATURE_SAYS,
     GATE_SAYS,
-    NOT_SHIPPED,
-    NOT_SHIPPED_PERMITS,
     REJECTION_SAYS,
     SETTING_SAYS,
 )
@@ -53,12 +51,6 @@ def commands(app: Any) -> Iterator[tuple[str, Any]]:
     import typer.main
 
     yield from _below("leadwell", typer.main.get_command(app))
-
-
-def shipped_id(card_id: str, known: Iterable[str]) -> str | None:
-    """The default card that a shipped card stands for: `CON-02-AUD` is a part of `CON-02`."""
-    found = [default for default in known if card_id == default or card_id.startswith(f"{default}-")]
-    return max(found, key=len) if found else None
 
 
 def page() -> str:
@@ -135,18 +127,11 @@ def _rules(settings: Settings) -> Iterator[str]:
     permits = [card for card in cards if card.effect == "permit"]
     yield "## Rules"
     yield "A rule blocks unless it surely does not apply. Confidence is ours in the citation, not in the reading of it."
-    columns = ("id", "title", "effect", "channels", "from", "reason codes", "legal basis (confidence)")
+    columns = ("id", "title", "effect", "channels", "gates", "in force", "reason codes", "legal basis (confidence)")
     yield table(columns, [_card(card) for card in rules])
     yield "## Permits"
     yield "Nothing is allowed without a permit, and a permit counts only where its condition surely holds."
     yield table(columns, [_card(card) for card in permits])
-    shipped = {shipped_id(card.id, NOT_SHIPPED) for card in cards}
-    yield "## Not shipped yet"
-    yield "Default cards of the policy without a card in `configs/policy/rules/`."
-    yield table(("id", "title"), [(i, title) for i, title in NOT_SHIPPED.items() if i not in shipped])
-    missing = [(i, title) for i, title in NOT_SHIPPED_PERMITS.items() if i not in {card.id for card in cards}]
-    if missing:
-        yield table(("permit", "title"), missing)
 
 
 def _card(card: RuleCard) -> tuple[object, ...]:
@@ -157,7 +142,8 @@ def _card(card: RuleCard) -> tuple[object, ...]:
         card.title,
         _words(card.effect),
         ", ".join(card.channels),
-        since,
+        ", ".join(card.gates),
+        "switched off" if card.switched_off else since,
         ", ".join(f"`{code}`" for code in codes),
         "; ".join(f"{legal.cite} ({legal.confidence})" for legal in card.legal),
     )

@@ -2,33 +2,6 @@
 
 from __future__ import annotations
 
-# Default cards of the policy that have no shipped card; one that gets a card drops out of the page by itself.
-NOT_SHIPPED = {
-    "GEN-02": "A stale suppression feed as a card of its own (today the fact builder makes every opt-out unknown)",
-    "GEN-06": "Data source not registered for this purpose, license expired, or purpose not compatible",
-    "GEN-07": "EU and UK: notice to people from third-party lists missing or late",
-    "GEN-08": "Merged duplicates disagree, or a match is unresolved",
-    "FEA-01": "Health data of a person as a feature without consent for that purpose (today refused by name)",
-    "FEA-02": "Protected traits and their proxies as features (today refused by name)",
-    "FEA-03": "United States: prescriber who restricted their prescribing data",
-    "FEA-04": "Vermont, New Hampshire, Maine: prescriber-identifiable data in marketing (off by default)",
-    "RX-02": "Product or indication not authorized in the lead's market",
-    "US-01": "United States e-mail: working opt-out, postal address, honest header; pending opt-outs",
-    "US-03": "United States: revocation by any reasonable means ends all texts and calls",
-    "US-05": "United States: calling hours, unknown time zone, state telemarketing rules",
-    "US-06": "United States: protected health information without a valid authorization",
-    "US-07": "Texas: health information in marketing without clear permission",
-    "US-08": "Washington: consumer health data, inferences included, without consent",
-    "US-09": "Nevada, Connecticut and sister laws on consumer health data",
-    "US-10": "United States: opted out of sale or sharing, or a global privacy control signal seen",
-    "US-11": "United States: lists that reveal a condition uploaded to advertising platforms",
-    "HCP-02": "License inactive, retired, excluded or unknown",
-    "HCP-03": "Offer carries a transfer of value; gift-ban or cap state; detailer registration",
-}
-NOT_SHIPPED_PERMITS = {
-    "P-FR-B2B": "France: professional address, message relevant to the profession, notice and opt-out",
-}
-
 GATE_SAYS = {
     "PROTECTED_TRAIT_FEATURE": "A feature's name says a protected trait or a known proxy of one; training refuses it.",
     "SENSITIVE_HEALTH_FEATURE": "A feature's name says a person's own health data; training refuses it.",
@@ -58,6 +31,8 @@ ENVIRONMENT = {
     "LEADWELL_TRACKING_URI": "MLflow's server or database; the SQLite file of the artifacts folder when absent",
     "LEADWELL_CONFIGS": "configuration folder of the service, instead of the shipped one",
     "LEADWELL_AUDIT": "audit folder of the service; `artifacts/audit` when absent",
+    "LEADWELL_STORE": "file or `postgresql://` URL of the store, or `none`; `store.db` beside the audit when absent",
+    "LEADWELL_SIGNING_KEY": "PEM file with the Ed25519 key that signs checkpoints; made beside the log when absent",
     "LEADWELL_AUDIT_KEY": "key of the pseudonyms in the audit log; when absent, a key file in the audit folder",
     "LEADWELL_AS_OF": "pins the service's clock, for demos and tests",
     "LEADWELL_WORKERS": "processes of the service; 1 when absent",
@@ -86,6 +61,7 @@ SETTING_SAYS = {
     "max_interval_width": "widest 80 % interval of the mean of leads like one that still gives it a band",
     "max_outside_share": "largest share of an answer that may rest on values outside the ranges of training",
     "model_error_times": "the model's whole error over the variance that refitting shows; for intervals",
+    "model_error_growth": "how many times as steeply that error rises with the probability; for intervals",
     "min_known_share": "smallest share of known features that still gets a band",
     "seed": "of every random choice in training",
     "threads": "of LightGBM",
@@ -93,6 +69,8 @@ SETTING_SAYS = {
     "inline_leads": "a request of more leads is decided in a thread beside the event loop",
     "max_single_bytes": "largest body with one lead",
     "max_bulk_bytes": "largest body",
+    "max_rows": "most stops, lifts or touches in a request",
+    "reservation_hours": "for so long a yes of the send gate counts as a touch that nobody reported yet",
     "timeout_seconds": "after which BentoML gives up on a request",
     "max_concurrency": "requests at once before BentoML answers 429",
     "drivers_shown": "drivers in an answer; the others are summed in `rest`",

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import rules_diff, rules_mutants, rules_prove
 from cli.clock import chosen
 from cli.screen import line, next_step, table, write_out
 
@@ -74,40 +75,99 @@ def explain(
         write_out(json.dumps(found, indent=2, default=str))
         return
     for answer in found["leads"]:
+        line(f"[bold]{answer['lead_id']}[/bold] as of {found['as_of']}")
         for block in answer["score"]:
-            line(f"[red]{answer['lead_id']} may not be scored[/red]: {block['reason']}: {block['says']}")
-        for channel in answer["channels"]:
-            _show_channel(answer["lead_id"], channel)
+            line(f"[red]may not be scored[/red] ({block['certainty']}): {block['reason']}: {block['says']}")
+        table("", ("channel", "", "may be sent", "permits", "stopped by"), [_summary(c) for c in answer["channels"]])
+        _show_reasons(answer["channels"])
     for refused in found["rejected"]:
-        line(f"[yellow]rejected[/yellow] {refused}")
-    line(f"[dim]book {found['policy']} as of {found['as_of']}[/dim]")
+        line(f"[yellow]rejected[/yellow] {refused['path']}: expected {refused['expected']}")
+    line(f"[dim]book {found['policy']}[/dim]")
 
 
-def _show_channel(lead_id: str, channel: dict[str, Any]) -> None:
-    """What may be sent, then each rule once with the content it stops and the facts behind it."""
-    color, word = ("green", "yes") if channel["permitted"] else ("red", "no")
-    line(f"[bold]{lead_id} {channel['channel'].replace('_', ' ')}[/bold]: [{color}]{word}[/{color}]")
-    if channel["passes"]:
-        line(f"  may send: {', '.join('a message without content' if a == 'none' else a for a in channel['passes'])}")
+def _summary(channel: dict[str, Any]) -> tuple[str, ...]:
+    """One channel on one line: what passes, on which permits, and what stops everything else."""
+    name = channel["channel"].replace("_", " ")
+    if channel["permitted"]:
+        shown = ["no content" if asset == "none" else asset for asset in channel["passes"][:3]]
+        more = len(channel["passes"]) - len(shown)
+        later = _ids(channel["at_send"])
+        against = f"[yellow]now at sending: {', '.join(later)}[/yellow]" if later else ""
+        sent = ", ".join(shown) + (f" and {more} more" if more else "")
+        return name, "[green]yes[/green]", sent, ", ".join(channel["permits"]), against
     stopped = {block["asset"] for block in channel["blocks"]}
-    grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for block in channel["blocks"]:
-        grouped.setdefault((block["rule"], block["reason"]), []).append(block)
-    rows = []
-    for (rule, reason), blocks in sorted(grouped.items(), key=lambda entry: (-len(entry[1]), entry[0])):
-        every = len(blocks) == len(stopped) and not channel["passes"]
-        facts = dict.fromkeys(_fact(entry) for block in blocks for entry in block["because"])
-        rows.append((rule, reason, "everything" if every else f"{len(blocks)} assets", "\n".join(facts)))
-    if rows:
-        table("", ("rule", "reason", "stops", "because"), rows)
+    about_lead = [block for block in channel["blocks"] if block["about"] == "lead"]
+    every = [rule for rule, found in _by_rule(about_lead).items() if {block["asset"] for block in found} == stopped]
+    return (
+        name,
+        "[red]no[/red]",
+        "",
+        "",
+        ", ".join(every) or f"for each content one of {', '.join(_ids(channel['blocks']))}",
+    )
+
+
+def _show_reasons(channels: list[dict[str, Any]]) -> None:
+    """Each rule once: what is known to be against it, then what nobody knows and who can tell, then content."""
+    blocks = [
+        {**block, "channel": channel["channel"].replace("_", " ") + late}
+        for channel in channels
+        for group, late in (("blocks", ""), ("at_send", " (at sending)"))
+        for block in channel[group]
+    ]
+    for title, about, certainty in (
+        ("Violated: what is known is against it", "lead", "violated"),
+        ("Unknown: it stays no until somebody supplies the facts in yellow", "lead", "unknown"),
+        ("Content that is not for this lead, this channel or this day", "content", None),
+    ):
+        chosen = [b for b in blocks if b["about"] == about and certainty in (None, b["certainty"])]
+        rows = []
+        for found in _by_rule(chosen).values():
+            # What is known of each content is the same list for every rule: it is left to the last table.
+            facts = dict.fromkeys(
+                _fact(entry)
+                for block in found
+                for entry in block["because"]
+                if entry[1] == "unknown" or not entry[0].startswith("asset")
+            )
+            where = list(dict.fromkeys(block["channel"] for block in found))
+            on = "all channels" if len(where) == len(channels) else ", ".join(where)
+            assets = len({block["asset"] for block in found})
+            why = f"{assets} assets" if about == "content" else "\n".join(sorted(facts, key=_unknown_first))
+            rows.append((found[0]["rule"], found[0]["effect"], on, why, found[0]["says"]))
+        if rows:
+            table(title, ("rule", "effect", "channels", "because", "says"), sorted(rows))
+
+
+def _unknown_first(text: str) -> bool:
+    return not text.startswith("[yellow]")
+
+
+def _ids(blocks: list[dict[str, Any]]) -> list[str]:
+    return sorted(_by_rule(blocks))
+
+
+def _by_rule(blocks: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for block in blocks:
+        found.setdefault(block["rule"], []).append(block)
+    return found
 
 
 def _fact(entry: list[Any]) -> str:
     fact, known, value = entry
     name = fact.replace("_", " ")
-    return f"{name}: {value}" if known == "known" else f"[yellow]{name} unknown[/yellow], supply {value}"
+    return f"{name}: {value}" if known == "known" else f"[yellow]{name}[/yellow] (from {value})"
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this room."""
+    rules_prove.register(rules)
+    rules_diff.register(rules)
+    rules_mutants.register(rules)
+    from cli import rules_book, rules_export, rules_sign
+
+    rules_book.register(rules)
+    rules_export.register(rules)
+    rules_sign.register(rules)
     app.add_typer(rules, name="rules", rich_help_panel="Compliance")

@@ -15,6 +15,7 @@ import typer
 from cli.clock import chosen, clock_of, moment
 from cli.screen import aside, line, next_step, step, table, write_out
 from cli.server import command as server_command
+from cli.store import open_store
 from configs.errors import InputInvalid, NotReady
 
 Bundle = Annotated[Path | None, typer.Option("--bundle", help="bundle folder; the champion's when absent")]
@@ -37,14 +38,22 @@ def score(
     data: Annotated[Path | None, typer.Option("--data", help="made world the request is from: its clock holds")] = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="an earlier instant: a replay, grants nothing")] = None,
     audit: Annotated[Path, typer.Option("--audit", help="folder of the decision log")] = Path("artifacts/audit"),
+    store: Annotated[
+        str | None, typer.Option("--store", help="file or postgresql://... whose stops and touches count too")
+    ] = None,
     configs: Configs = None,
 ) -> None:
     """Answer one request without a server, with the same calls, and print the answer as JSON.
 
+    With a store the answer carries permits, as that of a server with one does.
+
     Example: leadwell score lead.json --bundle artifacts/bundle
+
+    Example: leadwell score lead.json --store artifacts/store.db
     """
     from configs.settings import load_settings
-    from policy.audit import pseudonym_key
+    from policy.audit.archive import Archive
+    from policy.audit.pseudonyms import pseudonym_key
     from serving.api import encode_answer, parse
     from serving.decide import Decider
     from serving.online import OnlineAnswerer
@@ -55,7 +64,18 @@ def score(
     parsed = parse(lead.read_bytes(), max_leads=settings.serving.max_leads)
     parsed = replace(parsed, as_of=clock.settle(as_of or parsed.as_of, aside))
     decider = Decider.load(bundle_folder(bundle), settings, on=(parsed.as_of or clock.now).date())
-    decisions, records, rejections = OnlineAnswerer(decider, pseudonym_key(audit)).answer(parsed, clock.now)
+    permitting = None
+    if store is not None:
+        from serving.contact.known_stops import with_store
+        from serving.contact.permits import Permitting
+
+        asked_of = parsed.as_of or clock.now
+        with closing(open_store(store, audit)) as opened:
+            leads, holders = with_store(opened, parsed.leads, asked_of, replay=asked_of < clock.now)
+            permitting = Permitting(settings, opened.subjects.permit_key)
+        parsed = replace(parsed, leads=leads, holders=holders)
+    answerer = OnlineAnswerer(decider, pseudonym_key(audit), Archive(audit), permitting)
+    decisions, records, rejections = answerer.answer(parsed, clock.now)
     # No audit, no answer: the records are durable before anything is printed.
     with closing(open_log(audit)) as log:
         for record in records:
@@ -93,6 +113,9 @@ def rescore(
     buckets: Annotated[
         Path | None, typer.Option("--buckets", help="folder of rows that earlier runs read: only new files are read")
     ] = None,
+    store: Annotated[
+        str | None, typer.Option("--store", help="file or postgresql://... whose stops and touches count too")
+    ] = None,
     configs: Configs = None,
 ) -> None:
     """Decide about every lead, partition by partition, and replace the old result in one step.
@@ -111,6 +134,7 @@ def rescore(
     from serving.rescore import rescore_intake
 
     settings, folder = load_settings(configs), bundle_folder(bundle)
+    opened = open_store(store, audit) if store else None
     inventory = assets or (find_files(data).get("assets") if data is not None else None)
     if inventory is not None:
         read = load_assets if inventory.suffix in (".yaml", ".yml") else read_assets
@@ -126,7 +150,7 @@ def rescore(
             intake = read_flat(mapping, leads, settings, training=False)
         with step("Rescoring") as report:
             done = rescore_intake(
-                intake, folder, settings, out, instant, now=clock.now, assets=offered, audit=audit,
+                intake, folder, settings, out, instant, now=clock.now, assets=offered, audit=audit, store=opened,
                 progress=lambda what, k, n: report(what, k / max(n, 1)),
             )  # fmt: skip
     else:
@@ -145,9 +169,11 @@ def rescore(
             done = rescore_files(
                 files, folder, settings, out, instant, now=clock.now,
                 partitions=partitions, workers=workers, audit=audit,
-                suppressions_complete_as_of=complete, buckets=buckets,
+                suppressions_complete_as_of=complete, buckets=buckets, store=opened,
                 progress=lambda what, k, n: report(what, k / max(n, 1)),
             )  # fmt: skip
+    if opened is not None:
+        opened.close()
     rows = [(name, f"{count:,}", f"{count / max(done.leads, 1):.1%}") for name, count in done.permitted.items()]
     table(f"{done.leads:,} leads", ("channel", "permitted", "share"), rows, right=(1, 2))
     for note in done.notes:
@@ -195,6 +221,8 @@ def serve(
     """Serve scores over HTTP: POST /v1/score, /livez, /readyz, /metrics. The key comes from LEADWELL_API_KEY.
 
     Without a bundle the service is alive, not ready, and its log names the command to run.
+
+    Stops, permits and touches are kept in LEADWELL_STORE, else in store.db beside the audit folder (LEADWELL_AUDIT).
 
     Example: LEADWELL_API_KEY=change-me leadwell serve --port 3000
     """

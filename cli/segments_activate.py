@@ -66,6 +66,8 @@ def _show(done: Activated) -> None:
         table("Memberships not told", ("segment", "why", "leads"), told, right=(2,))
     files = [(name, f"{n:,}") for name, n in done.rows.items() if n or not name.endswith(("_clear.csv", "removed.csv"))]
     table("Files", ("file", "rows"), files, right=(1,))
+    if not any(name.endswith("/audience.csv") for name in done.rows):
+        line("no audience for advertising: only a rescoring says who may be on one; give it with --scores")
     if done.removed:
         line(f"{done.removed:,} lost their tags: removed.csv, and one _clear.csv for each import")
     if done.rejected:

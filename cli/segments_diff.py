@@ -148,10 +148,11 @@ class _Seen:
 def _seen(data: Path, sides: tuple[Settings, Settings], versions: tuple[Version, Version], as_of: datetime) -> _Seen:
     import numpy as np
 
-    from features.facts import with_memberships
+    from features.facts import FactBuilder
     from features.intake.campaigns import read_campaigns
     from features.intake.sources import find_files
     from features.inventory import Inventory
+    from features.tables import MICROSECONDS_A_DAY, microseconds
     from models.segments.difference import Placed
     from training.proposals.reach import reachable
 
@@ -164,8 +165,10 @@ def _seen(data: Path, sides: tuple[Settings, Settings], versions: tuple[Version,
             raise InputInvalid(str(data), "expected the same leads under OLD and NEW: compare them one file at a time")
     counted = first.counted & second.counted
     members = versions[1].segment_map.members(second.facts, as_of=as_of)
-    inventory = Inventory.of(sides[1].assets, sides[1].vocabularies)
-    told = with_memberships(second.facts, inventory, members.member, members.segment_ids)
+    inventory = Inventory.of_settings(sides[1])
+    builder = FactBuilder.of(sides[1])
+    day = microseconds(as_of) // MICROSECONDS_A_DAY
+    told = versions[1].segment_map.told(second.facts, members, inventory, builder, day)
     may = np.asarray(reachable(told, sides[1].assets, sides[1], as_of).may.any(axis=(0, 2)))
     return _Seen(
         (Placed.of(versions[0], first.facts, as_of, counted), Placed.of(versions[1], second.facts, as_of, counted)),
@@ -192,7 +195,7 @@ def _facts(files: Mapping[str, Path], settings: Settings, as_of: datetime) -> _F
     tables = read_tables(files, settings, assets=settings.assets, as_of=as_of).tables
     known = view_at(tables, as_of, builder.view)
     counted = known.present if known.merged is None else known.present & ~known.merged.away
-    facts = facts_of(known, builder, Inventory.of(settings.assets, settings.vocabularies))
+    facts = facts_of(known, builder, Inventory.of_settings(settings))
     return _Facts(known.lead_ids, facts, counted)
 
 

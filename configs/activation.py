@@ -94,6 +94,14 @@ class Crm(Section):
     files: tuple[CrmFile, ...] = Field(min_length=1)
 
 
+class AudienceDestination(Section):
+    """An advertising platform that is given ids: of leads of some segments or all, for whom `channel` is permitted."""
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")
+    channel: Literal["ads"] = "ads"
+    segments: tuple[str, ...] = ()
+
+
 class ActivationSettings(Section):
     """How tags are made: how old memberships may be, how long tags are good, which statuses a CRM may see."""
 
@@ -102,6 +110,7 @@ class ActivationSettings(Section):
     removed_days: int = Field(ge=1, le=366)
     shown_statuses: tuple[str, ...]
     crms: tuple[Crm, ...]
+    audiences: tuple[AudienceDestination, ...] = ()
 
 
 def activation_problems(found: Mapping[str, Any]) -> Iterator[Problem]:
@@ -113,6 +122,16 @@ def activation_problems(found: Mapping[str, Any]) -> Iterator[Problem]:
     for status in settings.shown_statuses:
         if status not in statuses:
             yield Problem(FILE, "shown_statuses", f"expected one of {', '.join(statuses)}, found {status!r}")
+    segments = {segment.id for segment in found.get("segments", ())}
+    taken = {crm.id for crm in settings.crms}
+    for destination in settings.audiences:
+        if destination.id in taken:
+            yield Problem(FILE, f"audiences.{destination.id}.id", "expected each id once, those of crms too")
+        taken.add(destination.id)
+        for segment in destination.segments:
+            if segment not in segments:
+                at = f"audiences.{destination.id}.segments"
+                yield Problem(FILE, at, f"expected a segment that is defined, found {segment!r}")
     words = {value for vocabulary in found["vocabularies"].values() for value in vocabulary.values}
     for crm in settings.crms:
         if crm.empty in words:

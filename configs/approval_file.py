@@ -52,7 +52,7 @@ def append_step(folder: Path, build: Callable[[Settings], ApprovalStep]) -> tupl
     Raises:
         ConfigInvalid: the folder does not load, or the step may not follow those that are there.
     """
-    with _alone(folder):
+    with alone(folder):
         settings = load_settings(folder)
         step = build(settings)
         last = settings.approvals[-1].seal if settings.approvals else FIRST_SEAL
@@ -115,7 +115,7 @@ def kept_content(folder: Path, segment: str, version: int, content_hash: str) ->
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; whoever comes second waits, and a process that dies lets go."""
     handle = os.open(folder, os.O_RDONLY)
     try:

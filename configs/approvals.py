@@ -264,7 +264,7 @@ def version_taken(definition: SegmentDefinition, steps: Sequence[ApprovalStep]) 
     )
 
 
-def seal_of(before: str, step: ApprovalStep) -> str:
+def seal_of(before: str, step: Section) -> str:
     """SHA-256 over the seal before a step and everything the step says, in hexadecimal."""
     # Without defaults, as content hashes are: a key that a later release adds leaves old seals as they were.
     content = step.model_dump(mode="json", exclude_defaults=True, exclude={"seal"})

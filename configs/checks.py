@@ -7,9 +7,12 @@ from typing import Any
 
 from configs.cards import FactDeclaration, RuleCard
 from configs.conditions import Condition, IsUnknown, Not, facts_used, leaves, looks_at_unknown, parse
-from configs.dictionary import AFTER_READINESS
+from configs.dictionary import AFTER_READINESS, OF_A_DATUM
 from configs.errors import ConditionInvalid, Problem
 from configs.references import reference_problems
+
+# Effects of the feature gate: what becomes of a datum, not of a message.
+FEATURE_EFFECTS = ("drop_feature", "mask")
 
 
 def condition_problems(found: Mapping[str, Any], files: Mapping[tuple[str, str], str]) -> list[Problem]:
@@ -91,6 +94,21 @@ def _card_problems(card: RuleCard, found: Mapping[str, Any]) -> Iterator[tuple[s
     yield from example_problems(card, facts)
     if card.effect == "reroute" and not card.route_to:
         yield "route_to", "expected a queue, because the effect is reroute"
+    if card.review.status != "pending-counsel":
+        yield (
+            "review.status",
+            "expected pending-counsel: `leadwell rules sign` keeps who signed in policy/signatures.jsonl",
+        )
+    if card.within and not card.route_to:
+        yield "within", "expected a queue in route_to, because hours are given"
+    for key, named in (("within", (card.within,) if card.within else ()), ("relies_on", card.relies_on)):
+        for name in named:
+            if name not in found["parameters"]:
+                yield key, f"unknown parameter {name}"
+    if (card.effect in FEATURE_EFFECTS) != (card.gates == ("feature",)):
+        yield "gates", "expected [feature] for drop_feature and mask, and only for these"
+    if card.effective.until is not None and card.effective.until <= card.effective.start:
+        yield "effective.until", "expected a day after effective.from"
     if card.effect == "permit" and card.unless_surely:
         yield "unless_surely", "a permit has only applies_when"
     for key in ("applies_when", "unless_surely"):
@@ -105,6 +123,8 @@ def _card_problems(card: RuleCard, found: Mapping[str, Any]) -> Iterator[tuple[s
         for fact in facts_used(condition):
             if fact in AFTER_READINESS:
                 yield key, f"{fact} is known after readiness only, and a rule never looks at it"
+            if fact in OF_A_DATUM and card.effect not in FEATURE_EFFECTS:
+                yield key, f"{fact} is about a datum, and only a drop_feature or mask card looks at it"
         # INVARIANT: a card stays monotone, so only a review may ask whether a fact is unknown, and never its opposite.
         if looks_at_unknown(condition) and (
             card.effect != "review" or key == "unless_surely" or _denies_unknown(condition)

@@ -18,7 +18,9 @@ NO_SOURCE, UNLISTED_SOURCE = "unknown", "unlisted"
 # What an export's custom column may be declared to be.
 DECLARED = ("custom", "health", "prescriber", "protected")
 # Ids, references and times tell rows apart and place them in time; they say nothing that a purpose could limit.
-STRUCTURAL = frozenset({"lead", "account", "parent", "recorded_at", "created_at", "verified_at"})
+STRUCTURAL = frozenset(
+    {"lead", "account", "parent", "recorded_at", "created_at", "verified_at", "obtained_at", "notice_at", "screened_at"}
+)
 
 Need = Literal["nothing", "not_withdrawn", "consent", "explicit_consent", "never"]
 Regime = Literal["opt_out", "opt_in"]
@@ -44,7 +46,9 @@ class UseRule(Section):
     `purposes` are looked at on `channel`, or on all of them together where it is absent. A withdrawal of any of them
     that stands ends the use; `consent` asks for one that is granted or implied, `explicit_consent` for one that is
     granted, with evidence where `proof` says so. `spares` are audiences that the rule does not concern; who is unknown
-    is never spared. `stops` are reasons of a suppression that end the use.
+    is never spared. `of_source` narrows a rule to people whose source the register says is `phi`, or does not know.
+    `recorded`: where no consents were supplied at all, nobody knows of a withdrawal, and that ends the use. `stops` are
+    reasons of a suppression that end the use.
     """
 
     id: str = Field(pattern=r"^[A-Z0-9][A-Z0-9-]{1,30}$")
@@ -58,6 +62,8 @@ class UseRule(Section):
     needs: Needs = Needs()
     proof: bool = False
     spares: tuple[str, ...] = ()
+    of_source: Literal["phi"] | None = None
+    recorded: bool = False
     stops: tuple[str, ...] = ()
 
 

@@ -14,6 +14,8 @@ from configs.vocabulary import YES_NO, Vocabulary
 MAX_COUNT = 1_000_000
 # Facts that exist once readiness does: only overlay segments look at them, never a rule, never a point.
 AFTER_READINESS = ("band", "readiness")
+# Facts about a datum and not about a lead: only the cards of the feature gate look at them, and no table tells them.
+OF_A_DATUM = ("data_kind", "data_source_listed")
 
 
 def count_facts(features: FeatureSettings) -> dict[str, FactDeclaration]:

@@ -9,6 +9,7 @@ LeadwellError
 ├── RegistryBroken       the history of champions was edited or cut off; names the entry
 ├── TrackingFailed       MLflow did not answer or did not take something; what was trained is safe
 ├── LeakageFound         training data know the outcome; carries every finding at once
+├── StoreUnavailable     the store of stops and permits cannot be reached or did not take something
 └── NotReady             something must be run first; names the command
 
 An error carries ids, counts and positions, never a personal value.
@@ -79,6 +80,10 @@ class LeakageFound(LeadwellError):
         self.findings = tuple(findings)
         insist = 'to train all the same, and keep why and who: --despite-leakage "REASON" --by NAME'
         super().__init__("\n".join([*findings, insist]))
+
+
+class StoreUnavailable(LeadwellError):
+    """The store did not answer or did not keep what it was given; nothing may be permitted meanwhile."""
 
 
 class NotReady(LeadwellError):

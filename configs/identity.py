@@ -43,6 +43,9 @@ LeadField = Literal[
     "disease_stage",
     "preferred_channel",
     "country",
+    "region",
+    "time_zone",
+    "licence_status",
     "language",
     "source",
     "referral_source",
@@ -54,7 +57,7 @@ LeadField = Literal[
     "technical_orientation",
     "lifecycle",
 ]
-YesNoField = Literal["adult", "verified_hcp", "purchase_authority"]
+YesNoField = Literal["adult", "verified_hcp", "purchase_authority", "role_address"]
 Trait = Literal[
     "registry_id",
     "email_hash",
@@ -81,8 +84,11 @@ class Governed(Section):
 class ConflictSettings(Section):
     """What becomes of a field on which merged records disagree; of every other field the survivor's value stays."""
 
-    unknown: tuple[LeadField, ...] = ("audience", "country", "specialty", "cancer_type", "condition_focus")
+    unknown: tuple[LeadField, ...] = (
+        "audience", "country", "region", "time_zone", "licence_status", "specialty", "cancer_type", "condition_focus",
+    )  # fmt: skip
     no: tuple[YesNoField, ...] = ("adult", "verified_hcp")
+    yes: tuple[YesNoField, ...] = ("role_address",)
 
 
 class KeySettings(Section):

@@ -64,12 +64,20 @@ class Tracking(Section):
     late_after_days: float = Field(gt=0)
 
 
+class FeedLimits(Section):
+    """When the feed of stops is not believed: it lost more than this share of the rows that it had, or should have."""
+
+    max_shrink: float = Field(default=0.2, ge=0, lt=1)
+    min_rows: int = Field(default=0, ge=0, description="fewer rows are never believed, whatever was seen before")
+
+
 class QualitySettings(Section):
     """Hygiene minima, what is volatile and how often it must be verified, and what is never shown."""
 
     segments: SegmentHygiene
     model: ModelHygiene
     tracking: Tracking
+    suppression_feed: FeedLimits = FeedLimits()
     verify_every_days: dict[str, int] = Field(description="volatile table.column -> days until it counts as stale")
     sentinel_words: tuple[str, ...]
     unshown: tuple[str, ...] = Field(description="table.column whose values are never shown")

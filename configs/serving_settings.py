@@ -19,3 +19,7 @@ class ServingSettings(Section):
     drivers_shown: int = Field(default=5, ge=1)
     partition_leads: int = Field(default=50_000, ge=1)
     audit_checkpoint_every: int = 1000
+    # How long a permit that was used counts as a touch while nobody reports whether it was sent.
+    reservation_hours: int = Field(default=24, ge=1, le=720)
+    # Stops or touches that one request may bring.
+    max_rows: int = Field(default=1000, ge=1, le=10_000)

@@ -19,7 +19,9 @@ from configs.buying_groups import BuyingGroupSettings, buying_group_problems
 from configs.cards import FactDeclaration, Parameter, RuleCard
 from configs.changes import Change, change_problems
 from configs.checks import condition_problems
-from configs.content import ActionSettings, Asset
+from configs.claims import FILE as CLAIMS
+from configs.claims import ClaimRules
+from configs.content import ActionSettings, Asset, content_problems
 from configs.curation import Correction, ReviewSettings, Shape, built, curated
 from configs.data_use import DataUse, data_use_problems
 from configs.definitions import LeadStatus, SegmentDefinition
@@ -33,11 +35,16 @@ from configs.governance import ApprovalRules, GovernanceSettings
 from configs.identity import IdentitySettings
 from configs.mapping import SourceMapping
 from configs.measures import FeatureSettings, measure_problems
+from configs.places import Pause, TimeZones, place_problems
 from configs.points import ScorecardSettings
+from configs.products import FILE as PRODUCTS
+from configs.products import Product, product_problems
 from configs.quality import QualitySettings
+from configs.register import Registrations, SourceRegister, register_problems
 from configs.registry import RegistrySettings
 from configs.section import Section
 from configs.serving_settings import ServingSettings
+from configs.signatures import CardSignature, read_signatures, with_signatures
 from configs.targets import TargetSettings, target_problems
 from configs.thresholds import FILE as THRESHOLDS
 from configs.thresholds import ThresholdSettings, threshold_problems
@@ -68,6 +75,10 @@ class Settings(Section):
     parameters: Mapping[str, Parameter]
     rules: tuple[RuleCard, ...]
     jurisdictions: Mapping[str, str]
+    source_register: SourceRegister
+    registrations: Registrations
+    time_zones: TimeZones
+    pauses: tuple[Pause, ...]
     assets: tuple[Asset, ...]
     actions: ActionSettings
     training: TrainingSettings
@@ -82,6 +93,9 @@ class Settings(Section):
     activation: ActivationSettings
     exploration: ExplorationSettings = ExplorationSettings()
     thresholds: ThresholdSettings = ThresholdSettings()
+    claims: ClaimRules = ClaimRules()
+    products: Mapping[str, Product] = {}
+    signatures: tuple[CardSignature, ...] = ()
     files: Mapping[tuple[str, str], str] = {}
 
     def digest(self, *parts: str) -> str:
@@ -117,6 +131,10 @@ def load_settings(
         "parameters": read.mapping("policy/parameters.yaml", "parameters", Parameter),
         "rules": read.every("policy/rules", RuleCard),
         "jurisdictions": read.mapping("policy/jurisdictions.yaml", "jurisdictions", str),
+        "source_register": read.one("policy/source_register.yaml", SourceRegister),
+        "registrations": read.one("policy/registrations.yaml", Registrations),
+        "time_zones": read.one("policy/time_zones.yaml", TimeZones),
+        "pauses": read.listed("policy/pauses.yaml", "pauses", Pause),
         "assets": read.listed("assets.yaml", "assets", Asset),
         "actions": read.one("actions.yaml", ActionSettings),
         "training": read.one("training.yaml", TrainingSettings),
@@ -138,6 +156,9 @@ def load_settings(
     found["thresholds"] = ThresholdSettings()
     if (root / THRESHOLDS).is_file():
         found["thresholds"] = read.one(THRESHOLDS, ThresholdSettings)
+    # Without the files nothing is authorised anywhere, and no claim may be made.
+    found["claims"] = (read.one(CLAIMS, ClaimRules) if (root / CLAIMS).is_file() else None) or ClaimRules()
+    found["products"] = read.mapping(PRODUCTS, "products", Product) if (root / PRODUCTS).is_file() else {}
     if found["features"] is not None and not problems:
         problems += measure_problems(found["features"], found["vocabularies"])
     if found["features"] is not None and found["facts"]:
@@ -154,16 +175,27 @@ def load_settings(
     if found["data_use"] is not None and not problems:
         problems += data_use_problems(found["data_use"], found["vocabularies"])
     if not problems:
+        problems += register_problems(
+            found["source_register"], found["registrations"], found["data_use"], found["vocabularies"]
+        )
+        segment_ids = tuple(definition.id for definition in found["segments"])
+        problems += place_problems(found["time_zones"], found["pauses"], segment_ids, found["vocabularies"])
+    if not problems:
         problems += buying_group_problems(found)
         problems += activation_problems(found)
         problems += target_problems(found)
         problems += threshold_problems(found)
+        problems += product_problems(found)
+        problems += content_problems(found, read.files)
     # A step or a definition that could not be read would make every step around it look wrong.
     if not any(problem.file.startswith(("segments", "approvals.yaml")) for problem in problems):
         rules = found["governance"].approval if found["governance"] else ApprovalRules()
         problems += approval_problems(found["segments"], found["approvals"], rules)
+    found["signatures"], wrong = read_signatures(root)
+    problems += wrong
     if problems:
         raise ConfigInvalid(problems)
+    found["rules"] = tuple(with_signatures(found["rules"], found["parameters"], found["signatures"]))
     found["segments"] = tuple(with_approvals(found["segments"], found["approvals"]))
     return Settings.model_construct(**found, files=read.files)
 

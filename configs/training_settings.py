@@ -35,6 +35,7 @@ class TrainingSettings(Section):
     max_interval_width: float
     min_known_share: float
     max_outside_share: float = Field(ge=0, le=1, default=0.25)
-    model_error_times: float = Field(ge=1, le=10, default=2.5)
+    model_error_times: float = Field(ge=1, le=10, default=3.2)
+    model_error_growth: float = Field(ge=0, le=10, default=2.0)
     seed: int = 7
     threads: int = 2

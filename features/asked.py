@@ -19,19 +19,11 @@ from features.account import NEEDED, ROLL_UP
 from features.blocks import FactColumns, places_in
 from features.columns import SortedEvents, available_threads, exact, in_ranges
 from features.engagement import EngagementPlan
-from features.facts import (
-    _ACCOUNT_FIELDS,
-    _DAYS,
-    _LEAD_FIELDS,
-    FactBuilder,
-    Facts,
-    _account_codes,
-    _either,
-    _fill_days,
-    _lead_codes,
-)
+from features.facts import _DAYS, FactBuilder, Facts, _account_codes, _fill_days, _lead_codes
+from features.fields import ACCOUNT_FIELDS, LEAD_FIELDS, either
 from features.fill import fill_whole
 from features.pipeline import signals_of
+from features.register import DATED, REGISTERED, registered
 from features.tables import YES, Known, Tables
 from features.view import view_at
 
@@ -116,11 +108,12 @@ class AskedFacts:
         stops = np.zeros((len(standing.LEAD_STOPS), 0), np.uint8)
         on_channels = np.broadcast_to(np.uint8(0), (1, n, builder.standing.channels))
         if self.stops:
-            on_channels, stops = standing.stops(known, builder.standing, builder.feed_max_age_days)
+            topics = standing.only_topics(known, builder.standing)
+            on_channels, stops = standing.stops(known, builder.standing, builder.feed_max_age_days, topics)
             if _OBJECTION in self.names:
                 _withdrawn_from_profiling(known, builder.consent, stops[1])
             if self.cases:
-                _either(cases[3], stops[3])
+                either(cases[3], stops[3])
         touches = np.zeros((len(TOUCHES), n), np.int32)
         if not self.names.isdisjoint(TOUCHES):
             no_assets, none = np.empty(0, dtype=np.int64), np.zeros((n, 1), dtype=np.uint8)
@@ -143,9 +136,12 @@ class AskedFacts:
         )
         counted = tuple(name if name in builder.counts else "" for name in plan.names)
         told = standing.told(known, builder.standing, on_channels)
-        named = (tuple(_LEAD_FIELDS), tuple(_ACCOUNT_FIELDS), counted, _DAYS, ROLL_UP, standing.CASES,
-                 standing.LEAD_STOPS, standing.TOLD)  # fmt: skip
-        blocks = (lead, account, counts, days, signals.roll_up, cases, stops, told)
+        named = (tuple(LEAD_FIELDS), tuple(ACCOUNT_FIELDS), counted, _DAYS, ROLL_UP, standing.CASES,
+                 standing.LEAD_STOPS, standing.TOLD, REGISTERED, DATED)  # fmt: skip
+        codes, dated = np.zeros((len(REGISTERED), 0), np.uint8), np.zeros((len(DATED), 0), np.int32)
+        if not self.names.isdisjoint((*REGISTERED, *DATED)):
+            codes, dated = registered(known, builder.register)
+        blocks = (lead, account, counts, days, signals.roll_up, cases, stops, told, codes, dated)
         places = {name: place for name, place in places_in(named).items() if name in self.names}
         return Facts(n, (), FactColumns(places, tuple(_per_lead(block) for block in blocks), {}))
 

@@ -100,11 +100,15 @@ class NumberIs:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Leaf: the fact is known, or is unknown; never unknown itself."""
+    """Leaf: the fact is known, or is unknown; never unknown itself.
+
+    `values` is a bit mask of every value of the fact: a code outside is not a value, so it counts as unknown.
+    """
 
     fact: str
     known: bool
     is_number: bool
+    values: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,8 @@ def normal_form(condition: Condition, domain: Domain, on: date, *, negate: bool 
             normal = tuple(normal_form(part, domain, on, negate=negate) for part in parts)
             return All(normal) if isinstance(condition, And) != negate else AnyOf(normal)
         case IsUnknown(fact):
-            return Known(fact, negate, domain.is_number(fact))
+            is_number = domain.is_number(fact)
+            return Known(fact, negate, is_number, 0 if is_number else _every_value(fact, domain))
         case In(fact, values):
             return _codes(fact, domain, [domain.code(fact, value) for value in values], negate)
         case Compare(fact, operator, value):
@@ -257,35 +262,42 @@ def reading(
             else:
                 holds = _UFUNC[operator](column, number)
                 found = holds & (column >= 0) if must else holds | (column < 0)
-        case Known(fact, known, is_number):
+        case Known(fact, known, is_number, values):
             column = columns.get(fact)
-            is_known = _NEVER if column is None else np.asarray(column >= 0 if is_number else column != 0)
+            is_known = _NEVER if column is None else np.asarray(column >= 0) if is_number else _among(column, values)
             found = is_known if known else ~is_known
     seen[normal, must] = found
     return found
 
 
-def source(normal: Normal, names: Mapping[str, str], *, must: bool) -> str:
-    """One reading of a normal form as a Python expression over the given variable names."""
+def source(normal: Normal, names: Mapping[str, str], *, must: bool, bits: frozenset[str] = frozenset()) -> str:
+    """One reading of a normal form as a Python expression over the given variable names.
+
+    For a fact of `bits` there is a variable `bit_` and its name, 1 shifted by its code, which is quicker to ask.
+    """
     match normal:
         case All(parts):
-            return "(" + " and ".join(source(part, names, must=must) for part in parts) + ")"
+            return "(" + " and ".join(source(part, names, must=must, bits=bits) for part in parts) + ")"
         case AnyOf(parts):
-            return "(" + " or ".join(source(part, names, must=must) for part in parts) + ")"
+            return "(" + " or ".join(source(part, names, must=must, bits=bits) for part in parts) + ")"
         case CodeIs(fact, codes, others):
             mask, name = codes if must else others, names[fact]
             if mask == 0:
                 return str(not must)
             if mask.bit_count() == 1:
                 return f"{name} {'==' if must else '!='} {mask.bit_length() - 1}"
+            if fact in bits:
+                return f"bit_{name} & {mask}" if must else f"bit_{name} & {~mask}"
             return f"{mask} >> {name} & 1" if must else f"not {mask} >> {name} & 1"
         case NumberIs(fact, operator, number):
             name = names[fact]
             if must:
                 return f"({name} >= 0 and {name} {_PYTHON[operator]} {number})"
-            return f"({name} < 0 or {name} {_PYTHON[operator]} {number})"
-        case Known(fact, known, is_number):
-            return f"({names[fact]} {'>= 0' if is_number else '!= 0'}) is {known}"
+            # Said as what it is not, so that a number that compares with nothing (NaN) may be anything.
+            return f"not ({name} >= 0 and {name} {_PYTHON[_OPPOSITE[operator]]} {number})"
+        case Known(fact, known, is_number, values):
+            asked = f"{names[fact]} >= 0" if is_number else f"{values} >> {names[fact]} & 1 == 1"
+            return f"({asked}) is {known}"
 
 
 def define(name: str, text: str) -> Any:
@@ -301,15 +313,21 @@ _ALWAYS = np.ones((1, 1, 1), dtype=bool)
 
 def _codes(fact: str, domain: Domain, codes: list[int], negate: bool) -> CodeIs:
     chosen = sum(1 << code for code in set(codes))
-    every = (1 << (len(domain.facts[fact].values) + 1)) - 2
+    every = _every_value(fact, domain)
     return CodeIs(fact, every & ~chosen, chosen) if negate else CodeIs(fact, chosen, every & ~chosen)
+
+
+def _every_value(fact: str, domain: Domain) -> int:
+    return (1 << (len(domain.facts[fact].values) + 1)) - 2
 
 
 def _among(column: NDArray[Any], codes: int) -> NDArray[np.bool_]:
     if codes.bit_count() == 1:
         return np.asarray(column == codes.bit_length() - 1)
     table = np.array([codes >> code & 1 for code in range(256)], dtype=bool)
-    return np.asarray(table[column])
+    # A code beyond a byte is no value, so it is unknown, as 0 is.
+    within = column if column.dtype == np.uint8 else np.where((column < 0) | (column > 255), 0, column)
+    return np.asarray(table[within])
 
 
 def _small_first(parts: tuple[Normal, ...], columns: Mapping[str, NDArray[Any]]) -> list[Normal]:

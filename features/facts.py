@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from configs.cards import FactDeclaration
@@ -23,72 +22,28 @@ from features.ageing import Ages, forget_old, forget_old_accounts
 from features.blocks import FactColumns, Place, places_in, plain, unpacked
 from features.columns import exact
 from features.engagement import EngagementPlan
+from features.fields import ACCOUNT_FIELDS, LEAD_FIELDS, apply_law, days_since, either, of_parent, within
 from features.fill import fill_whole
 from features.fit import account_codes, code_block
-from features.inventory import ASSET_FACTS, MATCHES, REPEATED, SEGMENT_MATCH, Inventory, match
-from features.law import jurisdiction, jurisdictions_of
+from features.inventory import ASSET_FACTS, MATCHES, REPEATED, SEGMENT_MATCH, TOPIC_OPT_OUT, Inventory, match
+from features.law import jurisdictions_of
+from features.pauses import Pausing, open_on, paused, pauses_of
 from features.pipeline import FeatureSpec, Signals, signals_of
+from features.register import DATED, REGISTERED, Register, registered
 from features.standing import NEVER_DAYS
-from features.tables import MICROSECONDS_A_DAY, NO, UNKNOWN_INSTANT, YES, Known
+from features.tables import NO, YES, Known
+from features.topics import topic_stops
 from features.view import ViewRules
 
-# Facts that are a field of the lead, and of its account.
-_LEAD_FIELDS = {
-    "audience": "audience",
-    "role": "role",
-    "specialty": "specialty",
-    "subspecialty": "subspecialty",
-    "treatment_role": "treatment_role",
-    "influence": "influence",
-    "purchase_authority": "purchase_authority",
-    "committee": "committee",
-    "cancer_type": "cancer_type",
-    "disease_stage": "disease_stage",
-    "lifecycle": "lifecycle",
-    "product_interest": "product_interest",
-    "condition_focus": "condition_focus",
-    "therapeutic_area": "therapeutic_area",
-    "clinical_question": "clinical_question",
-    "evidence_need": "evidence_need",
-    "technical_orientation": "technical_orientation",
-    "referral_source": "referral_source",
-    "lead_source": "source",
-    "preferred_channel": "preferred_channel",
-    "verified_hcp": "verified_hcp",
-    "adult": "adult",
-    "jurisdiction": "country",
-}
-_ACCOUNT_FIELDS = {
-    "organization_type": "organization_type",
-    "care_setting": "care_setting",
-    "account_kind": "kind",
-    "account_specialty": "specialty",
-    "size": "size",
-    "procedure_volume": "procedure_volume",
-    "throughput": "throughput",
-    "integration_need": "integration_need",
-    "procurement_path": "procurement_path",
-    "compliance_expectation": "compliance_expectation",
-    "pathway_stage": "pathway_stage",
-    "patient_population": "patient_population",
-    "use_case": "use_case",
-    "decision_moment": "decision_moment",
-    "decision_path": "decision_path",
-    "adoption_speed": "adoption_speed",
-    "implementation_stage": "implementation_stage",
-    "partner_eligible": "partner_eligible",
-    "target_market": "target_market",
-    "training_readiness": "training_readiness",
-    "parent_organization_type": "organization_type",
-}
 _DAYS = ("days_since_last_event", "days_since_verified", "days_since_meeting", "touches_7d", "touches_30d",
          "days_since_last_field_touch")  # fmt: skip
-_LEAD_ROW = {name: row for row, name in enumerate(_LEAD_FIELDS)}
-_ACCOUNT_ROW = {name: row for row, name in enumerate(_ACCOUNT_FIELDS)}
+LEAD_ROW = {name: row for row, name in enumerate(LEAD_FIELDS)}
+ACCOUNT_ROW = {name: row for row, name in enumerate(ACCOUNT_FIELDS)}
 # What decides whether an asset fits a lead: rows of the lead and of the account.
-_INDICATION = tuple(_LEAD_ROW[name] for name in ("condition_focus", "specialty", "cancer_type"))
+_INDICATION = tuple(LEAD_ROW[name] for name in ("condition_focus", "specialty", "cancer_type"))
 # How many of the blocks have one code per lead; the others have one per channel or asset.
-PER_LEAD = 6
+PER_LEAD = 8
+PAUSED, APPROVED = "channel_paused", "segment_approved"
 _STANDING = (*standing.CASES, *standing.LEAD_STOPS, *standing.TOLD)
 
 
@@ -128,6 +83,8 @@ class FactBuilder:
     lead_ages: Ages
     account_ages: Ages
     feed_max_age_days: int
+    register: Register
+    pauses: tuple[Pausing, ...]
     unbuilt: Mapping[str, NDArray[Any]]
     unbuilt_numbers: Mapping[str, Any]
     places: Mapping[str, Place]
@@ -141,6 +98,7 @@ class FactBuilder:
         counts = tuple(name for name in plan.names if "_count_" in name)
         jurisdiction_of, age = jurisdictions_of(settings)
         feed = facts["opt_out"].max_age_days if "opt_out" in facts else None
+        feed_days = 1 if feed is None else feed
         built = {*counts, *_built_names()}
         channels = len(vocabularies["channel"].values)
         number_names = (*counts, *_DAYS, *ROLL_UP)
@@ -158,16 +116,18 @@ class FactBuilder:
             lead_sizes=np.array(
                 [
                     len(vocabularies["country"].values) if name == "jurisdiction" else _size(facts, name)
-                    for name in _LEAD_FIELDS
+                    for name in LEAD_FIELDS
                 ],
                 dtype=np.uint8,
             ),
-            account_sizes=np.array([_size(facts, name) for name in _ACCOUNT_FIELDS], dtype=np.uint8),
+            account_sizes=np.array([_size(facts, name) for name in ACCOUNT_FIELDS], dtype=np.uint8),
             jurisdiction_of=jurisdiction_of,
             jurisdiction_max_age_days=age,
-            lead_ages=Ages.of(facts, tuple(_LEAD_FIELDS)),
-            account_ages=Ages.of(facts, tuple(_ACCOUNT_FIELDS)),
-            feed_max_age_days=1 if feed is None else feed,
+            lead_ages=Ages.of(facts, tuple(LEAD_FIELDS)),
+            account_ages=Ages.of(facts, tuple(ACCOUNT_FIELDS)),
+            feed_max_age_days=feed_days,
+            register=Register.of(settings, jurisdiction_of, age, feed_days),
+            pauses=pauses_of(settings),
             unbuilt=unbuilt,
             unbuilt_numbers={
                 name: unpacked(column, facts[name].per)
@@ -178,6 +138,10 @@ class FactBuilder:
             names=tuple(name for names in blocks for name in names),
         )
 
+    def resting(self, day: int) -> tuple[Pausing, ...]:
+        """The pauses that are open on a day since 1970."""
+        return open_on(self.pauses, day)
+
     def weighing_as(self, spec: FeatureSpec, vocabularies: Mapping[str, Vocabulary]) -> FactBuilder:
         """The builder with a spec's own evidence of who made an event: a model is served what it learned from."""
         return replace(self, view=replace(self.view, human=spec.human_rules(vocabularies)))
@@ -186,16 +150,19 @@ class FactBuilder:
 def _blocks(numbers: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """Names of the rows of every block of facts, in the order in which `facts_of` builds them."""
     return (
-        tuple(_LEAD_FIELDS),
-        tuple(_ACCOUNT_FIELDS),
+        tuple(LEAD_FIELDS),
+        tuple(ACCOUNT_FIELDS),
         numbers,
         standing.CASES,
         standing.LEAD_STOPS,
         standing.TOLD,
+        REGISTERED,
+        DATED,
         standing.CHANNEL_STOPS,
         consent.CODES,
         ("consent_days",),
         ("channel_touches_7d",),
+        (PAUSED,),
         MATCHES,
     )
 
@@ -208,25 +175,32 @@ def facts_of(known: Known, builder: FactBuilder, inventory: Inventory, signals: 
     lead = _lead_codes(known, builder)
     account = _account_codes(known, builder)
     found_cases, days_since_meeting = standing.cases(known, builder.standing)
-    channel_stops, lead_stops = standing.stops(known, builder.standing, builder.feed_max_age_days)
+    of_topics = standing.only_topics(known, builder.standing)
+    channel_stops, lead_stops = standing.stops(known, builder.standing, builder.feed_max_age_days, of_topics)
     consents, consent_days = consent.resolve(known, builder.consent, lead_stops[1])
     matches = np.zeros((len(MATCHES), n, assets), dtype=np.uint8)
     places = inventory.places_of(known.asset_ids)
     touches, channel_touches = standing.touches(known, builder.standing, places, matches[REPEATED])
     condition, specialty, cancer = _INDICATION
     open_case = found_cases[3]
-    _either(open_case, lead_stops[3])
+    either(open_case, lead_stops[3])
     match(
-        lead[_LEAD_ROW["audience"]],
-        lead[_LEAD_ROW["jurisdiction"]],
-        np.stack((lead[condition], lead[specialty], account[_ACCOUNT_ROW["account_specialty"]], lead[cancer])),
+        lead[LEAD_ROW["audience"]],
+        lead[LEAD_ROW["jurisdiction"]],
+        np.stack((lead[condition], lead[specialty], account[ACCOUNT_ROW["account_specialty"]], lead[cancer])),
         inventory.look_up,
         inventory.products,
         found_cases[1],
         standing.off_label_products(known, builder.standing),
+        inventory.authorised_on(known.as_of_day),
         matches,
     )
+    absent = NO if standing.freshness(known, builder.feed_max_age_days) == YES else 0
+    matches[TOPIC_OPT_OUT] = topic_stops(known, of_topics, inventory.topics, inventory.products, absent)
     numbers = _numbers(known, builder, signals, days_since_meeting, touches)
+    codes, dated = registered(known, builder.register)
+    law = lead[LEAD_ROW["jurisdiction"]]
+    resting = paused(builder.resting(known.as_of_day), law, builder.standing.channels)
     blocks = (
         lead[:, :, None, None],
         account[:, :, None, None],
@@ -234,10 +208,13 @@ def facts_of(known: Known, builder: FactBuilder, inventory: Inventory, signals: 
         found_cases[:, :, None, None],
         lead_stops[:, :, None, None],
         standing.told(known, builder.standing, channel_stops)[:, :, None, None],
+        codes[:, :, None, None],
+        dated[:, :, None, None],
         channel_stops[:, :, None, :],
         consents[:, :, None, :],
         consent_days[None, :, None, :],
         channel_touches[None, :, None, :],
+        resting[None, :, None, :],
         matches[:, :, :, None],
     )
     fixed, fixed_numbers = inventory.fixed_on(known.as_of_day)
@@ -249,22 +226,49 @@ def facts_of(known: Known, builder: FactBuilder, inventory: Inventory, signals: 
 
 
 def with_memberships(
-    facts: Facts, inventory: Inventory, member: NDArray[np.bool_], segment_ids: Sequence[str]
+    facts: Facts,
+    inventory: Inventory,
+    member: NDArray[np.bool_],
+    segment_ids: Sequence[str],
+    *,
+    primary: NDArray[np.int32] | None = None,
+    approved: NDArray[np.bool_] | None = None,
+    pauses: tuple[Pausing, ...] = (),
 ) -> Facts:
-    """The same facts, with `asset_segment_match` told from memberships (lead by segment)."""
+    """The same facts, with what memberships (lead by segment) tell: asset matches, approval, pauses.
+
+    Args:
+        facts: the facts without memberships.
+        inventory: the assets.
+        member: who is a member of which segment.
+        segment_ids: the segments.
+        primary: the place of each lead's primary segment; without it `segment_approved` stays unknown.
+        approved: by segment, whether two people approved it and its purpose, and the approval holds today.
+        pauses: the pauses that are open today; those of segments leave `channel_paused` unknown until told here.
+    """
     name = MATCHES[SEGMENT_MATCH]
-    found = inventory.segment_match(member, segment_ids)
-    column = found[:, :, None]
-    columns = facts.columns
-    told = columns.having(name, column) if isinstance(columns, FactColumns) else {**columns, name: column}
-    one = None if facts.one is None else {**facts.one, name: found[0].tolist()}
-    return Facts(facts.n, facts.assets, told, one)
+    told: dict[str, NDArray[Any]] = {name: inventory.segment_match(member, segment_ids)[:, :, None]}
+    pers = {name: "lead_asset"}
+    if primary is not None and approved is not None:
+        known = primary >= 0
+        said = np.where(approved[np.where(known, primary, 0)], YES, NO) if len(approved) else np.zeros(facts.n)
+        told[APPROVED] = np.where(known, said, 0).astype(np.uint8)[:, None, None]
+        pers[APPROVED] = "lead"
+    if any(pause.segments for pause in pauses):
+        law, before = facts.columns["jurisdiction"][:, 0, 0], facts.columns[PAUSED]
+        told[PAUSED] = paused(pauses, law, before.shape[-1], member, tuple(segment_ids))[:, None, :]
+        pers[PAUSED] = "channel"
+    columns, one = facts.columns, facts.one
+    for fact, column in told.items():
+        columns = columns.having(fact, column) if isinstance(columns, FactColumns) else {**columns, fact: column}
+        one = None if one is None else {**one, fact: unpacked(column, pers[fact])}
+    return Facts(facts.n, facts.assets, columns, one)
 
 
 def _built_names() -> tuple[str, ...]:
     return (
-        *_LEAD_FIELDS,
-        *_ACCOUNT_FIELDS,
+        *LEAD_FIELDS,
+        *ACCOUNT_FIELDS,
         *_DAYS,
         *ROLL_UP,
         *_STANDING,
@@ -272,6 +276,9 @@ def _built_names() -> tuple[str, ...]:
         *consent.CODES,
         "consent_days",
         "channel_touches_7d",
+        *REGISTERED,
+        *DATED,
+        PAUSED,
         *ASSET_FACTS,
         "asset_channel_match",
         *MATCHES,
@@ -289,12 +296,12 @@ def _unknown(fact: FactDeclaration, channels: int) -> NDArray[Any]:
 
 
 def _lead_codes(known: Known, builder: FactBuilder) -> NDArray[np.uint8]:
-    """Codes of `_LEAD_FIELDS`; the last one, the country, becomes whose law applies."""
+    """Codes of `LEAD_FIELDS`; the last one, the country, becomes whose law applies."""
     n = len(known.lead_ids)
-    block = code_block(known.leads, tuple(_LEAD_FIELDS.values()), n)
-    _within(block, builder.lead_sizes)
+    block = code_block(known.leads, tuple(LEAD_FIELDS.values()), n)
+    within(block, builder.lead_sizes)
     forget_old(block, builder.lead_ages, known)
-    _apply_law(
+    apply_law(
         block[-1],
         exact(known.leads, "recorded_at", np.int64, n),
         exact(known.leads, "verified_at", np.int64, n),
@@ -306,18 +313,18 @@ def _lead_codes(known: Known, builder: FactBuilder) -> NDArray[np.uint8]:
 
 
 def _account_codes(known: Known, builder: FactBuilder) -> NDArray[np.uint8]:
-    """Codes of `_ACCOUNT_FIELDS`; the last one is the parent's."""
-    block = account_codes(known, tuple(_ACCOUNT_FIELDS.values()))
+    """Codes of `ACCOUNT_FIELDS`; the last one is the parent's."""
+    block = account_codes(known, tuple(ACCOUNT_FIELDS.values()))
     size = len(known.account_ids)
     if known.accounts and size:
-        _of_parent(
+        of_parent(
             exact(known.leads, "account", np.int32, len(known.lead_ids)),
             exact(known.accounts, "parent", np.int32, size),
             exact(known.accounts, "organization_type", np.uint8, size),
             block[-1],
         )
-    _within(block, builder.account_sizes)
-    forget_old_accounts(block, builder.account_ages, known, _ACCOUNT_ROW["parent_organization_type"])
+    within(block, builder.account_sizes)
+    forget_old_accounts(block, builder.account_ages, known, ACCOUNT_ROW["parent_organization_type"])
     return block
 
 
@@ -343,58 +350,8 @@ def _fill_days(
     last[:] = signals.measures.of("days_since_last_event")
     if signals.measures.supplied:
         last[last < 0] = NEVER_DAYS
-    _days_since(exact(known.leads, "verified_at", np.int64, len(last)), known.as_of_day, verified)
+    days_since(exact(known.leads, "verified_at", np.int64, len(last)), known.as_of_day, verified)
     meeting[:], of_touches[:] = days_since_meeting, touches
     field_touch[:] = signals.days_since_field_touch
     if known.touches and known.events:
         field_touch[field_touch < 0] = NEVER_DAYS
-
-
-@njit(cache=True, nogil=True)
-def _within(block: NDArray[np.uint8], sizes: NDArray[np.uint8]) -> None:
-    """A code outside its vocabulary is unknown."""
-    for row in range(len(sizes)):
-        for i in range(block.shape[1]):
-            if block[row, i] > sizes[row]:
-                block[row, i] = 0
-
-
-@njit(cache=True, nogil=True)
-def _apply_law(
-    country: NDArray[np.uint8],
-    recorded: NDArray[np.int64],
-    verified: NDArray[np.int64],
-    jurisdiction_of: NDArray[np.uint8],
-    cut: int,
-    max_age: int,
-) -> None:
-    """Country to jurisdiction, in place."""
-    for i in range(len(country)):
-        country[i] = jurisdiction(country[i], recorded[i], verified[i], jurisdiction_of, cut, max_age)
-
-
-@njit(cache=True, nogil=True)
-def _of_parent(
-    account: NDArray[np.int32], parent: NDArray[np.int32], kinds: NDArray[np.uint8], found: NDArray[np.uint8]
-) -> None:
-    for i in range(len(account)):
-        a = account[i]
-        above = parent[a] if 0 <= a < len(parent) else np.int32(-1)
-        found[i] = kinds[above] if 0 <= above < len(kinds) else 0
-
-
-@njit(cache=True, nogil=True)
-def _days_since(instants: NDArray[np.int64], today: int, found: NDArray[np.int32]) -> None:
-    for i in range(len(instants)):
-        days = today - instants[i] // MICROSECONDS_A_DAY
-        found[i] = -1 if instants[i] == UNKNOWN_INSTANT or days < 0 else min(days, NEVER_DAYS)
-
-
-@njit(cache=True, nogil=True)
-def _either(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> None:
-    """Kleene's or, into the first."""
-    for i in range(len(first)):
-        if first[i] == YES or second[i] == YES:
-            first[i] = YES
-        elif first[i] != NO or second[i] != NO:
-            first[i] = 0

@@ -1,27 +1,43 @@
 """The assets that may be sent, compiled to tables of codes, so that matching a lead with all of them is look-ups.
 
 The last row is always the pseudo asset `none`: a message without an asset. It needs no approval, and everything else
-about it is unknown.
+about it is unknown. What an asset does not say, and what only the registers know where there are none, is unknown too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from configs.claims import ClaimRules
 from configs.content import Asset
+from configs.products import Product
+from configs.settings import Settings
 from configs.vocabulary import Vocabulary
 from features.blocks import unpacked
 from features.tables import NO, YES
 
 NONE = "none"
-ASSET_FACTS = ("asset_status", "asset_intent", "asset_layer", "asset_prescription")
+# Facts of an asset that depend on the day, and those that do not.
+DATED_FACTS = ("asset_status", "asset_filed", "asset_claims_signed")
+FIXED_FACTS = (
+    "asset_intent",
+    "asset_layer",
+    "asset_prescription",
+    "asset_call_to_action",
+    "asset_footer",
+    "asset_notice",
+    "asset_value_transfer",
+    "asset_reveals_condition",
+    "asset_refill_reminder",
+)
+ASSET_FACTS = (*DATED_FACTS, *FIXED_FACTS)
 CHANNEL_MATCH = "asset_channel_match"
 MATCHES = (
     "asset_audience_match",
@@ -30,8 +46,10 @@ MATCHES = (
     "asset_segment_match",
     "asset_repeated",
     "off_label_same_product",
+    "asset_authorised",
+    "asset_topic_opt_out",
 )
-SEGMENT_MATCH, REPEATED, OFF_LABEL = 3, 4, 5
+SEGMENT_MATCH, REPEATED, OFF_LABEL, AUTHORISED, TOPIC_OPT_OUT = 3, 4, 5, 6, 7
 # Specialties that work on an indication when the condition itself is not on record. Primary care sees them all.
 _WORKS_ON = {
     "cancer": ("oncology", "primary_care"),
@@ -49,8 +67,15 @@ MAX_REMEMBERED = 64
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Assets as codes: (kind of look-up, asset, code) tables of yes/no, approval windows, and who may get what."""
+    """Assets as codes: (kind of look-up, asset, code) tables of yes/no, approval windows, and who may get what.
 
+    `rules` say who signs claims and `register` where products are authorised; without them neither is known.
+    """
+
+    assets: tuple[Asset, ...]
+    rules: ClaimRules | None
+    register: Mapping[str, Product] | None
+    jurisdictions: tuple[str, ...]
     ids: tuple[str, ...]
     place: Mapping[str, int]
     facts: NDArray[np.uint8]
@@ -61,35 +86,52 @@ class Inventory:
     channels: NDArray[np.uint8]
     look_up: NDArray[np.uint8]
     products: NDArray[np.uint8]
+    topics: NDArray[np.uint8]
     segment_ids: tuple[tuple[str, ...], ...]
     remembered: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def of(cls, assets: Sequence[Asset], vocabularies: Mapping[str, Vocabulary]) -> Inventory:
+    def of_settings(cls, settings: Settings, assets: Sequence[Asset] | None = None) -> Inventory:
+        """The inventory of loaded settings, or other assets judged by the same rules of claims and register."""
+        given = settings.assets if assets is None else assets
+        return cls.of(given, settings.vocabularies, rules=settings.claims, register=settings.products)
+
+    @classmethod
+    def of(
+        cls,
+        assets: Sequence[Asset],
+        vocabularies: Mapping[str, Vocabulary],
+        *,
+        rules: ClaimRules | None = None,
+        register: Mapping[str, Product] | None = None,
+    ) -> Inventory:
         """Compile assets, adding the pseudo asset at the end."""
         size = len(assets)
-        facts = np.zeros((3, size + 1), dtype=np.uint8)
+        facts = np.zeros((len(FIXED_FACTS), size + 1), dtype=np.uint8)
         channels = np.zeros((size + 1, len(vocabularies["channel"].values)), dtype=np.uint8)
         # Look-ups by audience, jurisdiction, condition, specialty, the account's specialty, cancer type.
         look_up = np.zeros((6, size + 1, 256), dtype=np.uint8)
-        products = np.zeros(size + 1, dtype=np.uint8)
+        products, topics = np.zeros((2, size + 1), dtype=np.uint8)
         start, until = np.full(size + 1, _FAR, dtype=np.int64), np.full(size + 1, _FAR, dtype=np.int64)
         for row, asset in enumerate(assets):
-            facts[0, row] = vocabularies["intent"].code(asset.intent)
-            facts[1, row] = vocabularies["layer"].code(asset.layer)
-            facts[2, row] = YES if asset.prescription else NO
+            facts[:, row] = _fixed(asset, vocabularies, register)
             for channel in range(channels.shape[1]):
                 channels[row, channel] = YES if vocabularies["channel"].values[channel] in asset.channels else NO
             _allow(look_up[0, row], vocabularies["audience"], asset.audiences)
             _allow(look_up[1, row], vocabularies["jurisdiction"], asset.markets)
             _indicate(look_up[2:, row], vocabularies, asset.indication)
             products[row] = vocabularies["product"].code(asset.product)
+            topics[row] = vocabularies["topic"].code(asset.topic)
             if asset.approval is not None:
-                start[row] = (asset.approval.on - _EPOCH).days
+                start[row] = (asset.approval.start - _EPOCH).days
                 until[row] = (asset.approval.expires_on - _EPOCH).days
         ids = (*(asset.asset_id for asset in assets), NONE)
         status = vocabularies["asset_status"]
         return cls(
+            assets=tuple(assets),
+            rules=rules,
+            register=register,
+            jurisdictions=vocabularies["jurisdiction"].values,
             ids=ids,
             place={asset_id: row for row, asset_id in enumerate(ids[:-1])},
             facts=facts,
@@ -106,6 +148,7 @@ class Inventory:
             channels=channels,
             look_up=look_up,
             products=products,
+            topics=topics,
             segment_ids=(*(asset.segment_ids for asset in assets), ()),
         )
 
@@ -113,14 +156,49 @@ class Inventory:
         """Codes of `ASSET_FACTS` per asset on a day: approved from its approval until the day it expires."""
         approved, expired, draft, withdrawn, not_needed = self.status_codes
         found = np.empty((len(ASSET_FACTS), len(self.ids)), dtype=np.uint8)
-        found[1:] = self.facts
+        found[len(DATED_FACTS) :] = self.facts
         status = found[0]
         status[:] = approved
         status[self.approved_until <= day] = expired
         status[self.approved_from > day] = draft
         status[self.withdrawn] = withdrawn
         status[-1] = not_needed
+        on = _EPOCH + timedelta(days=day)
+        found[1:3, -1] = 0
+        for row, asset in enumerate(self.assets):
+            found[1, row] = YES if asset.filed_on is not None and asset.filed_on <= on else NO
+            found[2, row] = 0 if self.rules is None else _yesno(self.rules.signed(asset.claims, asset.checklist, on))
         return found
+
+    def authorised_on(self, day: int) -> NDArray[np.uint8]:
+        """Yes/no by asset and code of the lead's jurisdiction: whether its product and indications are authorised.
+
+        INVARIANT: the array is shared, so it cannot be written.
+        """
+        found = self.remembered.get(("authorised", day))
+        if found is None:
+            found = np.zeros((len(self.ids), 256), dtype=np.uint8)
+            on = _EPOCH + timedelta(days=day)
+            for row, asset in enumerate(self.assets):
+                for code, allowed in enumerate(self._authorised(asset, on), start=1):
+                    found[row, code] = _yesno(allowed)
+            found.flags.writeable = False
+            self._remember(("authorised", day), found)
+        table: NDArray[np.uint8] = found
+        return table
+
+    def _authorised(self, asset: Asset, on: date) -> list[bool | None]:
+        """Per jurisdiction. What names no product promotes none; a product the register does not have is unknown."""
+        size = len(self.jurisdictions)
+        if asset.product is None:
+            return [True] * size
+        product = None if self.register is None else self.register.get(asset.product)
+        if product is None:
+            return [None] * size
+        if not product.regulated:
+            return [True] * size
+        markets = product.markets_of(asset.indications, on)
+        return [market in markets for market in self.jurisdictions]
 
     def fixed_on(self, day: int) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
         """Facts of a day that are the same for every lead, as arrays and as plain numbers.
@@ -179,6 +257,33 @@ class Inventory:
         return value
 
 
+def _yesno(value: bool | None) -> int:
+    return 0 if value is None else YES if value else NO
+
+
+def _fixed(asset: Asset, vocabularies: Mapping[str, Vocabulary], register: Mapping[str, Product] | None) -> list[int]:
+    """Codes of `FIXED_FACTS` of an asset."""
+    return [
+        vocabularies["intent"].code(asset.intent),
+        vocabularies["layer"].code(asset.layer),
+        _yesno(_prescription(asset, register)),
+        vocabularies["call_to_action"].code(asset.call_to_action),
+        _yesno(None if asset.footer is None else asset.footer.complete),
+        _yesno(asset.source_notice),
+        _yesno(asset.value_transfer),
+        _yesno(asset.reveals_condition),
+        _yesno(asset.refill_reminder),
+    ]
+
+
+def _prescription(asset: Asset, register: Mapping[str, Product] | None) -> bool | None:
+    """Whether it concerns a prescription-only medicine, by its own word or by the register's, whichever says so."""
+    if asset.prescription or asset.product is None or register is None:
+        return asset.prescription
+    product = register.get(asset.product)
+    return None if product is None else product.prescription
+
+
 def _allow(row: NDArray[np.uint8], vocabulary: Vocabulary, allowed: Sequence[str]) -> None:
     row[1 : len(vocabulary.values) + 1] = NO
     for value in allowed:
@@ -210,9 +315,10 @@ def match(
     products: NDArray[np.uint8],
     off_label_open: NDArray[np.uint8],
     off_label: NDArray[np.uint64],
+    authorised: NDArray[np.uint8],
     found: NDArray[np.uint8],
 ) -> None:
-    """Fill `MATCHES` per lead and asset, but for the segment and what was sent. `works_on`: four rows of codes."""
+    """Fill `MATCHES` per lead and asset, but for segment, what was sent and topics. `works_on`: four rows of codes."""
     assets = len(products) - 1
     for i in range(len(audience)):
         for a in range(assets):
@@ -236,3 +342,4 @@ def match(
                 else:
                     same = NO
             found[5, i, a] = same
+            found[6, i, a] = authorised[a, jurisdiction[i]]

@@ -26,6 +26,13 @@ def jurisdictions_of(settings: Settings) -> tuple[NDArray[np.uint8], int]:
 
 
 @njit(cache=True, nogil=True)
+def vouched(recorded: int, verified: int, cut: int, max_age: int) -> bool:
+    """Whether somebody recorded or verified a record lately; not of one of no age or from the future."""
+    newest = max(recorded, verified)
+    return 0 < newest <= cut + SKEW_US and cut // MICROSECONDS_A_DAY - newest // MICROSECONDS_A_DAY <= max_age
+
+
+@njit(cache=True, nogil=True)
 def jurisdiction(
     country: int, recorded: int, verified: int, of_country: NDArray[np.uint8], cut: int, max_age: int
 ) -> int:
@@ -33,7 +40,4 @@ def jurisdiction(
 
     A record of no known time says that it was recorded at 0.
     """
-    newest = max(recorded, verified)
-    today = cut // MICROSECONDS_A_DAY
-    fresh = 0 < newest <= cut + SKEW_US and today - newest // MICROSECONDS_A_DAY <= max_age
-    return int(of_country[country]) if fresh else 0
+    return int(of_country[country]) if vouched(recorded, verified, cut, max_age) else 0

@@ -71,8 +71,8 @@ _DROPPED = {
     "name_hash",
     "by",
 }
-# A text here that no vocabulary has must not read as absent: a limit of a consent, a source nobody has permitted.
-_LIMITS = {("consents", "product"), ("events", "source")}
+# A text here that no vocabulary has must not read as absent: a limit of a consent or stop, an unpermitted source.
+_LIMITS = {("consents", "product"), ("events", "source"), ("suppressions", "topic"), ("suppressions", "product")}
 _OWN_TIME = {
     "leads": "created_at",
     "events": "occurred_at",
@@ -192,13 +192,18 @@ class Limits(Spellings):
         return self.vocabulary.code(text) or (UNREADABLE if text.strip() else 0)
 
 
+# What people and exports write where there is nothing: no evidence of anything.
+NOTHING = ("", "n/a", "na", "#n/a", "none", "null", "nil", "nan", "unknown", "undefined", "missing", "not available",
+           "not given", "not specified", "tbd", "no", "false", "0", "-", "--", "?", ".")  # fmt: skip
+
+
 class Presence(dict[Any, int]):
-    """Yes for any text that is not blank."""
+    """Yes for any text that says something: not blank, and no word of `NOTHING`."""
 
     __slots__ = ()
 
     def __missing__(self, text: str) -> int:
-        return 2 if text.strip() else 1
+        return 1 if text.strip().lower() in NOTHING else 2
 
 
 Fields = Sequence[tuple[Any, ...]]

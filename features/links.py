@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from configs.settings import Settings
 from features.columns import Columns, available_threads, exact, in_ranges, unknown_like
-from features.tables import NO, UNKNOWN_INSTANT, Merged, Tables, latest, microseconds
+from features.stricter import INSTANTS, DoubtRules, conflicting, disagreeing, sources_of, strictest, unresolved
+from features.tables import NO, UNKNOWN_INSTANT, YES, Merged, Tables, latest, microseconds
 
 Rows = NDArray[np.int64]
 _POOLED = ("events", "touches", "suppressions", "cases", "memberships", "outcomes", "assignments")
@@ -36,21 +37,22 @@ _LAST = int(np.iinfo(np.int64).max)
 
 @dataclass(frozen=True, slots=True)
 class LinkRules:
-    """Codes of the two kinds and of a CRM's own merge, and the lead fields whose conflicts become unknown or no."""
+    """Codes of the two kinds and of a CRM's own merge, and what lead fields become on which records disagree."""
 
     same: int
     different: int
     merged_by_crm: int
-    unknown: frozenset[str]
-    no: frozenset[str]
+    otherwise: Mapping[str, int]
+    doubts: DoubtRules
 
     @classmethod
     def of(cls, settings: Settings) -> LinkRules:
         """Resolve the settings."""
         kind, conflicts = settings.vocabularies["link_kind"], settings.identity.conflicts
         merged = settings.vocabularies["link_evidence"].code("crm_merge")
-        unknown, no = frozenset(conflicts.unknown), frozenset(conflicts.no)
-        return cls(kind.code("same"), kind.code("different"), merged, unknown, no)
+        named = ((conflicts.unknown, 0), (conflicts.yes, YES), (conflicts.no, NO))
+        otherwise = {str(name): code for names, code in named for name in names}
+        return cls(kind.code("same"), kind.code("different"), merged, otherwise, DoubtRules.of(settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +139,10 @@ def follow_links(tables: Tables, as_of: datetime, rules: LinkRules) -> Tables:
         return tables
     cut = microseconds(as_of)
     low, high, bits = same_pairs(tables.links, cut, rules)
-    if not len(low):
-        return tables
     n = len(tables.lead_ids)
+    doubted = unresolved(tables.links, cut, rules.doubts, n)
+    if not len(low):
+        return replace(tables, doubted=doubted) if doubted.any() else tables
     members, ends = np.unique(np.concatenate((low, high)), return_inverse=True)
     group = components(ends[: len(low)], ends[len(low) :], len(members))
     gone = given_up(tables.links, cut, rules, (low, high), n)[members]
@@ -160,7 +163,12 @@ def follow_links(tables: Tables, as_of: datetime, rules: LinkRules) -> Tables:
     if tables.colleagues:
         found["colleagues"] = _moved(tables.colleagues, survivor)
     found["attributes"] = {name: people.filled(column) for name, column in tables.attributes.items()}
-    return replace(tables, **found, links={}, merged=Merged(survivor, evidence))
+    found["doubted"] = np.zeros(n, dtype=np.bool_)
+    found["doubted"][survivor[doubted]] = True
+    found["doubted"][people.survivors[conflicting(people.own, people.place, people.starts, rules.doubts)]] = True
+    sources = np.zeros(n, dtype=np.uint64)
+    sources[people.survivors] = sources_of(people.own, people.present, people.place, people.starts)
+    return replace(tables, **found, links={}, merged=Merged(survivor, evidence, sources))
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +239,12 @@ class _People:
                 chosen = values[teller]
             else:
                 _, chosen = self.first_known(values)
-            if name in rules.unknown or name in rules.no:
-                chosen = self._settled(values, chosen, NO if name in rules.no else 0)
+            if name in INSTANTS:
+                chosen = strictest(name, self.own, self.present, self.place, self.starts)
+            elif values.dtype == object and name in rules.otherwise:
+                chosen = np.where(disagreeing(values, self.starts), None, chosen)  # type: ignore[call-overload]
+            elif name in rules.otherwise:
+                chosen = self._settled(values, chosen, rules.otherwise[name])
             if name == "account":
                 account = chosen
             found[name] = column.copy()

@@ -76,6 +76,8 @@ ImplementationStage = Annotated[str, _coded("implementation_stage")]
 Agent = Annotated[str, _coded("agent")]
 LinkKind = Annotated[str, _coded("link_kind")]
 LinkEvidence = Annotated[str, _coded("link_evidence")]
+LicenceStatus = Annotated[str, _coded("licence_status")]
+TimeZone = Annotated[str, _coded("time_zone")]
 
 
 class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -85,7 +87,10 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
 class Lead(Record, frozen=True, kw_only=True):
     """A person we may want to contact, as known at `recorded_at`. No name, e-mail or phone is needed or taken.
 
-    The `_hash` fields hold keyed hashes that tell duplicates apart; nothing else reads them.
+    The `_hash` fields hold keyed hashes that tell duplicates apart; nothing else reads them. `time_zone` is a name of
+    the IANA database. `role_address`: the address is a desk's (info@), not a person's. `obtained_at`: since when we
+    hold the data; `notice_at`: when the person was told so; `screened_at`: when the number was last checked against
+    do-not-call lists.
     """
 
     lead_id: Id
@@ -122,6 +127,12 @@ class Lead(Record, frozen=True, kw_only=True):
     lifecycle: Lifecycle | None = None
     created_at: Instant | None = None
     verified_at: Instant | None = None
+    licence_status: LicenceStatus | None = None
+    time_zone: TimeZone | None = None
+    role_address: bool | None = None
+    obtained_at: Instant | None = None
+    notice_at: Instant | None = None
+    screened_at: Instant | None = None
     registry_id: Id | None = None
     email_hash: Id | None = None
     phone_hash: Id | None = None
@@ -215,7 +226,10 @@ class Consent(Record, frozen=True, kw_only=True):
 
 
 class Suppression(Record, frozen=True, kw_only=True):
-    """A hard stop for a lead or an account on one channel, or on all when `channel` is absent."""
+    """A hard stop for a lead or an account on one channel, or on all when `channel` is absent.
+
+    An opt-out with a `topic` or `product` stops only content of both; one that cannot be read stops everything.
+    """
 
     since_at: Instant
     recorded_at: Instant | None = None
@@ -225,6 +239,8 @@ class Suppression(Record, frozen=True, kw_only=True):
     scope: SuppressionScope | None = None
     reason: SuppressionReason | None = None
     until_at: Instant | None = None
+    topic: Topic | None = None
+    product: Product | None = None
 
 
 class Case(Record, frozen=True, kw_only=True):

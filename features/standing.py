@@ -19,22 +19,31 @@ from numpy.typing import NDArray
 from configs.vocabulary import Vocabulary
 from features.columns import exact, within
 from features.tables import MICROSECONDS_A_DAY, NO, SKEW_US, UNKNOWN_INSTANT, YES, Known
+from features.topics import limited
 
-CHANNEL_STOPS = ("opt_out", "hard_bounce", "do_not_call", "no_contact")
-LEAD_STOPS = ("erased_or_restricted", "profiling_objection", "reduced_communication", "legal_hold")
+CHANNEL_STOPS = ("opt_out", "hard_bounce", "do_not_call", "no_contact", "tcpa_revoked", "topic_opt_out")
+# An opt-out of a topic or product only, which `features/topics.py` tells apart.
+TOPIC_STOP = CHANNEL_STOPS.index("topic_opt_out")
+LEAD_STOPS = ("erased_or_restricted", "profiling_objection", "reduced_communication", "legal_hold", "sharing_opt_out",
+              "opt_out_pending", "tcpa_revoked_any")  # fmt: skip
 # What is told of a lead alone, so that a segment may look at it.
 TOLD = ("email_opt_out", "territory_assigned")
-_STOP_OF = {
-    "opt_out": "opt_out",
-    "hard_bounce": "hard_bounce",
-    "spam_complaint": "hard_bounce",
-    "do_not_call": "do_not_call",
-    "no_contact": "no_contact",
-    "erasure": "erased_or_restricted",
-    "restriction": "erased_or_restricted",
-    "reduced_communication": "reduced_communication",
-    "profiling_objection": "profiling_objection",
-    "legal_hold": "legal_hold",
+# What a row of each reason stops. Who takes a consent to calls back, is on a list of no contact, or waits for an
+# opt-out to be carried out, has opted out of the channel already.
+_STOPS_OF = {
+    "opt_out": ("opt_out",),
+    "hard_bounce": ("hard_bounce",),
+    "spam_complaint": ("hard_bounce",),
+    "do_not_call": ("do_not_call",),
+    "no_contact": ("no_contact", "opt_out"),
+    "erasure": ("erased_or_restricted",),
+    "restriction": ("erased_or_restricted",),
+    "reduced_communication": ("reduced_communication",),
+    "profiling_objection": ("profiling_objection",),
+    "legal_hold": ("legal_hold",),
+    "sharing_opt_out": ("sharing_opt_out",),
+    "opt_out_pending": ("opt_out_pending", "opt_out"),
+    "revocation": ("tcpa_revoked", "tcpa_revoked_any", "opt_out"),
 }
 CASES = ("meeting_booked", "off_label_open", "adverse_event_open", "open_case")
 _CASE_KINDS = ("meeting", "off_label", "adverse_event", "complaint")
@@ -46,11 +55,18 @@ NEVER_DAYS = 36_500
 
 @dataclass(frozen=True, slots=True)
 class StandingCodes:
-    """Codes of the words that stops, cases and touches need."""
+    """Codes of the words that stops, cases and touches need.
+
+    `stops_of` has bit r set for a reason's code that stops row r of `CHANNEL_STOPS` and `LEAD_STOPS` together.
+    """
 
     channels: int
     email: int
-    stop_of: NDArray[np.int64]
+    opt_out: int
+    erasure: int
+    topics: int
+    products: int
+    stops_of: NDArray[np.uint64]
     case_of: NDArray[np.int64]
     promotional: int
     intents: int
@@ -59,30 +75,60 @@ class StandingCodes:
     def of(cls, vocabularies: Mapping[str, Vocabulary]) -> StandingCodes:
         """Look the words up in the vocabularies; a reason not named here is an opt-out."""
         rows = (*CHANNEL_STOPS, *LEAD_STOPS)
-        stop_of = np.zeros(256, dtype=np.int64)
+        stops_of = np.full(256, 1 << rows.index("opt_out"), dtype=np.uint64)
         for code, reason in enumerate(vocabularies["suppression_reason"].values, start=1):
-            stop_of[code] = rows.index(_STOP_OF.get(reason, "opt_out"))
+            stops_of[code] = sum(1 << rows.index(stop) for stop in _STOPS_OF.get(reason, ("opt_out",)))
         case_of = np.full(256, -1, dtype=np.int64)
         for row, kind in enumerate(_CASE_KINDS):
             case_of[vocabularies["case_kind"].code(kind)] = row
         return cls(
             channels=len(vocabularies["channel"].values),
             email=vocabularies["channel"].code("email") - 1,
-            stop_of=stop_of,
+            opt_out=vocabularies["suppression_reason"].code("opt_out"),
+            erasure=vocabularies["suppression_reason"].code("erasure"),
+            topics=len(vocabularies["topic"].values),
+            products=len(vocabularies["product"].values),
+            stops_of=stops_of,
             case_of=case_of,
             promotional=vocabularies["intent"].code("promotional"),
             intents=len(vocabularies["intent"].values),
         )
 
+    @property
+    def of_leads(self) -> NDArray[np.bool_]:
+        """For each code of a reason whether it stops the lead as a whole, not only a channel."""
+        found: NDArray[np.bool_] = self.stops_of >> np.uint64(len(CHANNEL_STOPS)) != 0
+        return found
 
-def stops(known: Known, codes: StandingCodes, max_age_days: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Yes/no codes: (channel stop, lead, channel) and (lead stop, lead). Unknown where the feed is stale or absent."""
+
+def freshness(known: Known, max_age_days: int) -> int:
+    """Whether the stops are complete as of lately: no where they are older than they may be, unknown where unsaid.
+
+    A feed complete until some time in the future says nothing that can be believed, and neither does one that was not
+    supplied.
+    """
+    complete = known.suppressions_complete_as_of
+    if not known.suppressions or complete == UNKNOWN_INSTANT or complete - known.as_of_us > SKEW_US:
+        return 0
+    return YES if known.as_of_us - complete <= max_age_days * MICROSECONDS_A_DAY else NO
+
+
+def only_topics(known: Known, codes: StandingCodes) -> NDArray[np.bool_]:
+    """Which suppressions stop only content of a topic or product."""
+    rows = known.suppressions
+    return limited(rows, codes.opt_out, codes.topics, codes.products) if rows else np.zeros(0, dtype=np.bool_)
+
+
+def stops(
+    known: Known, codes: StandingCodes, max_age_days: int, of_topics: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Yes/no codes: (channel stop, lead, channel) and (lead stop, lead). Unknown where the feed is stale or absent.
+
+    `of_topics` are the suppressions that stop only a topic, as `only_topics` says.
+    """
     n = len(known.lead_ids)
     rows = known.suppressions
-    complete = known.suppressions_complete_as_of
-    # A feed complete until some time in the future says nothing that can be believed.
-    fresh = complete != UNKNOWN_INSTANT and -SKEW_US <= known.as_of_us - complete <= max_age_days * MICROSECONDS_A_DAY
-    absent = NO if rows and fresh else 0
+    absent = NO if freshness(known, max_age_days) == YES else 0
     per_channel = np.full((len(CHANNEL_STOPS), n, codes.channels), absent, dtype=np.uint8)
     per_lead = np.full((len(LEAD_STOPS), n), absent, dtype=np.uint8)
     size = len(rows["lead"]) if rows else 0
@@ -90,15 +136,20 @@ def stops(known: Known, codes: StandingCodes, max_age_days: int) -> tuple[NDArra
         return per_channel, per_lead
     account = exact(rows, "account", np.int32, size)
     lead = exact(rows, "lead", np.int32, size)
+    reason, until = exact(rows, "reason", np.uint8, size), exact(rows, "until_at", np.int64, size)
+    # INVARIANT: who was erased stays erased, whatever end a list gives it.
+    until = np.where((reason == codes.erasure) & (codes.erasure > 0), UNKNOWN_INSTANT, until)
+    stopped = codes.stops_of[reason]
+    if of_topics.any():
+        stopped[of_topics] = 1 << TOPIC_STOP
     of_accounts = np.zeros((len(known.account_ids), 1 + codes.channels), dtype=np.uint64)
     _stop(
         lead,
         account,
         exact(rows, "channel", np.uint8, size),
-        exact(rows, "reason", np.uint8, size),
+        stopped,
         exact(rows, "since_at", np.int64, size),
-        exact(rows, "until_at", np.int64, size),
-        codes.stop_of,
+        until,
         known.as_of_us,
         known.as_of_us + SKEW_US,
         of_accounts,
@@ -211,24 +262,27 @@ def touches(
 
 @njit(cache=True, nogil=True)
 def _stop(
-    lead: Any, account: Any, channel: Any, reason: Any, since: Any, until: Any, stop_of: Any, cut: int, begun: int,
+    lead: Any, account: Any, channel: Any, stopped: Any, since: Any, until: Any, cut: int, begun: int,
     of_accounts: Any, per_channel: Any, per_lead: Any,
 ) -> None:  # fmt: skip
     rows, n, channels = per_channel.shape
     for i in range(len(lead)):
         if since[i] > begun or (until[i] != UNKNOWN_INSTANT and until[i] <= cut):
             continue
-        stop = stop_of[reason[i]]
+        bits = stopped[i]
         every = channel[i] == 0 or channel[i] > channels
         if 0 <= lead[i] < n:
-            if stop >= rows:
-                per_lead[stop - rows, lead[i]] = YES
-            else:
-                for c in range(channels):
-                    if every or channel[i] == c + 1:
-                        per_channel[stop, lead[i], c] = YES
+            for stop in range(rows + len(per_lead)):
+                if (bits >> np.uint64(stop)) & np.uint64(1) == np.uint64(0):
+                    continue
+                if stop >= rows:
+                    per_lead[stop - rows, lead[i]] = YES
+                else:
+                    for c in range(channels):
+                        if every or channel[i] == c + 1:
+                            per_channel[stop, lead[i], c] = YES
         elif 0 <= account[i] < len(of_accounts):
-            of_accounts[account[i], 0 if every else channel[i]] |= np.uint64(1) << np.uint64(stop)
+            of_accounts[account[i], 0 if every else channel[i]] |= bits
 
 
 @njit(cache=True, nogil=True)

@@ -69,11 +69,13 @@ def day_of(micros: NDArray[np.int64]) -> NDArray[np.int32]:
 class Merged:
     """Which lead ids are one person as of an instant: for each the row that speaks for all of them, its own if alone.
 
-    `evidence` has bit c set for a person's row where evidence of code c links its leads (`features/links.py`).
+    `evidence` has bit c set for a person's row where evidence of code c links its leads (`features/links.py`);
+    `sources` has bit c set where one of their records came from the source of code c, none for who is alone.
     """
 
     survivor: NDArray[np.int32]
     evidence: NDArray[np.uint64]
+    sources: NDArray[np.uint64]
 
     @property
     def away(self) -> NDArray[np.bool_]:
@@ -90,7 +92,8 @@ class Tables:
     columns point into `lead_ids` and `account_ids`. Every other table points at leads the same way.
     `attributes` are the custom columns a source mapping declares, one value per lead id: float64, or object with None.
     `declared` names those of them that are `health`, `prescriber` or `protected` data; `withheld` is what lawful use
-    took away (`features/use/permitted.py`).
+    took away (`features/use/permitted.py`). `doubted` says of whom it is in doubt who they are, None where nobody is
+    (`features/stricter.py`).
     `colleagues` is None when all leads of every account are present, so that the roll-up is computed from them.
     """
 
@@ -115,6 +118,7 @@ class Tables:
     merged: Merged | None = None
     declared: Mapping[str, str] = field(default_factory=dict)
     withheld: Withheld | None = None
+    doubted: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,7 @@ class Known:
     suppressions_complete_as_of: int
     merged: Merged | None = None
     withheld: Withheld | None = None
+    doubted: NDArray[np.bool_] | None = None
 
 
 def known_at(tables: Tables, as_of: datetime, *, threads: int | None = None) -> Known:
@@ -194,6 +199,7 @@ def known_at(tables: Tables, as_of: datetime, *, threads: int | None = None) -> 
         suppressions_complete_as_of=complete,
         merged=tables.merged,
         withheld=tables.withheld,
+        doubted=tables.doubted,
     )
 
 

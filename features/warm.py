@@ -41,6 +41,10 @@ def warm_up(spec: FeatureSpec, builder: FactBuilder, inventory: Inventory) -> No
     versions = {name: np.repeat(column, 2) for name, column in tables.leads.items()}
     seldom = replace(tables, leads=versions, events={**tables.events, "kind": medical} if len(medical) else {})
     view_at(seldom, _AS_OF, builder.view)
+    purposes = np.flatnonzero(builder.register.purposes.asked)[:1].astype(np.uint8)
+    if len(purposes):
+        asked = replace(tables, consents={**tables.consents, "purpose": purposes})
+        facts_of(view_at(asked, _AS_OF, builder.view), builder, inventory)
 
 
 def one_row_of_each(asset_ids: tuple[str, ...] = ("asset",)) -> Tables:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightgbm as lgb
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from configs.errors import ConfigInvalid, Problem
 from configs.training_settings import Boosting, TrainingSettings
 from models.calibration import log_loss
+from models.intervals import Earlier
 from models.scores import SEGMENT_FEATURE, Spec
 
 Floats = NDArray[np.float64]
@@ -34,6 +35,7 @@ STEP_ROUNDS = 5
 class Rows:
     """Training rows with the segment as last column; `judged` rows are the later ones that settle every choice.
 
+    The first `learned` rows are learned from or judge; the rest are earlier ones of the same leads, only predicted.
     `watch` is called after every round of every booster and may raise to stop the fit.
     """
 
@@ -48,6 +50,7 @@ class Rows:
     monotone: tuple[int, ...]
     binned: Any
     settings: TrainingSettings
+    learned: int
     watch: Watch | None = None
 
     def threads_for(self, rows: int) -> int:
@@ -67,6 +70,7 @@ class Rows:
         segment_ids: Sequence[str],
         weights: Floats | None,
         watch: Watch | None = None,
+        earlier: Earlier | None = None,
     ) -> Rows:
         """Check and bin (n, columns of the spec) rows once; every booster then learns from a subset of this matrix."""
         refuse_wrong_signs(spec, X.shape[1])
@@ -88,7 +92,7 @@ class Rows:
             categorical_feature=[*spec.categorical, len(names) - 1],
             params={**_fixed(settings), "feature_pre_filter": False, "min_data_in_bin": 3},
         ).construct()
-        return cls(
+        rows = cls(
             X=wide,
             y=label,
             segment=primary,
@@ -100,17 +104,41 @@ class Rows:
             monotone=(*(int(sign) for sign in spec.monotone), 0),
             binned=binned,
             settings=settings,
+            learned=len(label),
             watch=watch,
+        )
+        return rows if earlier is None else rows._asked_too(earlier)
+
+    def _asked_too(self, earlier: Earlier) -> Rows:
+        """The same rows with earlier ones after them, which are neither early nor judged and in no bin."""
+        segment = np.where(earlier.segment < 0, np.nan, earlier.segment.astype(np.float64))
+        nothing = np.zeros(len(earlier.y), dtype=np.bool_)
+        return replace(
+            self,
+            X=np.concatenate([self.X, np.column_stack([earlier.X, segment])]),
+            y=np.concatenate([self.y, earlier.y]),
+            segment=np.concatenate([self.segment, earlier.segment]),
+            fold=np.concatenate([self.fold, earlier.fold]),
+            early=np.concatenate([self.early, nothing]),
+            judged=np.concatenate([self.judged, nothing]),
+            weights=np.concatenate([self.weights, np.ones(len(earlier.y))]),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class CrossFit:
-    """Out-of-sample log-odds of rows, the best number of rounds, and how much refitting would move a row."""
+    """Out-of-sample log-odds of rows, the best number of rounds, and how much refitting would move a row.
+
+    `variance` is a row's own where refitting was `looked` at, and their mean elsewhere. `boosters` are kept by the part
+    of the accounts that they did not see; accounts were left out in `parts` parts, or in their folds where that is 0.
+    """
 
     z: Floats
     variance: Floats
     rounds: int
+    looked: Bools
+    boosters: Mapping[int, Any]
+    parts: int
 
 
 def refuse_wrong_signs(spec: Spec, columns: int) -> None:
@@ -152,7 +180,8 @@ def train(data: Rows, rows: Ints, shape: Boosting, rounds: int, init: Floats | N
 
 def cross_fit(data: Rows, rows: Ints, shape: Boosting, init: Floats | None) -> CrossFit:
     """Fit without each fold on early rows, predict that fold; rounds minimise the loss of the judged rows."""
-    fold = _folds_of(data.fold[rows])
+    parts = _parts_of(int((rows < data.learned).sum()))
+    fold = _folds_of(data.fold[rows], parts)
     start = np.zeros(len(rows)) if init is None else init
     boosters: dict[int, Any] = {}
     losses = np.zeros(shape.rounds + 1)
@@ -166,19 +195,38 @@ def cross_fit(data: Rows, rows: Ints, shape: Boosting, init: Floats | None) -> C
         if len(judge):
             losses += _loss_by_round(boosters[int(k)], data, rows[judge], start[judge], shape.rounds)
     rounds = max(1, int(np.argmin(losses[1:])) + 1) if boosters else 1
+    return _asked(boosters, parts, rounds, data, rows, start)
+
+
+def ask(fitted: CrossFit, data: Rows, rows: Ints) -> CrossFit:
+    """The boosters of a cross-fit asked about other rows, each by the one that did not see its account.
+
+    Folds must be those of the fit: an account keeps its own. Log-odds start from 0.
+    """
+    return _asked(fitted.boosters, fitted.parts, fitted.rounds, data, rows, np.zeros(len(rows)))
+
+
+def _asked(boosters: Mapping[int, Any], parts: int, rounds: int, data: Rows, rows: Ints, start: Floats) -> CrossFit:
+    fold = _folds_of(data.fold[rows], parts)
     z = start.copy()
     for k, booster in boosters.items():
         held = np.flatnonzero(fold == k)
         if len(held):
             z[held] = start[held] + _raw(booster, data.X[rows[held]], rounds, data.threads_for(len(rows)))
-    return CrossFit(z, _jackknife(list(boosters.values()), data, rows, rounds), rounds)
+    variance, looked = _jackknife(list(boosters.values()), data, rows, rounds)
+    return CrossFit(z, variance, rounds, looked, boosters, parts)
 
 
-def _folds_of(fold: Ints) -> Ints:
-    """Folds of rows; many rows are left out in fewer and larger parts, every account still in one of them."""
-    if len(fold) < MANY_ROWS:
-        return fold
-    return fold % (FOLDS_OF_MANY if len(fold) < VERY_MANY_ROWS else FOLDS_OF_VERY_MANY)
+def _parts_of(learned: int) -> int:
+    """How many parts accounts are left out in, 0 for their folds: many rows in fewer and larger parts."""
+    if learned < MANY_ROWS:
+        return 0
+    return FOLDS_OF_MANY if learned < VERY_MANY_ROWS else FOLDS_OF_VERY_MANY
+
+
+def _folds_of(fold: Ints, parts: int) -> Ints:
+    """Part of each row; every account is in one of them."""
+    return fold % parts if parts else fold
 
 
 def _inner_split(order: NDArray[Any], y: Floats, share: float) -> tuple[Bools, Bools]:
@@ -243,15 +291,20 @@ def _raw(booster: Any, X: Floats, rounds: int, threads: int) -> Floats:
     return found
 
 
-def _jackknife(boosters: list[Any], data: Rows, rows: Ints, rounds: int) -> Floats:
-    """Variance of a row's log-odds by leaving out one fold at a time; unsampled rows take the mean of the sampled."""
+def _jackknife(boosters: list[Any], data: Rows, rows: Ints, rounds: int) -> tuple[Floats, Bools]:
+    """Variance of a row's log-odds by leaving out one fold at a time, and which rows were looked at.
+
+    The others take the mean of those.
+    """
+    looked = np.zeros(len(rows), dtype=np.bool_)
     judged = np.flatnonzero(data.judged[rows])
     sampled = judged[:: max(1, len(judged) // VARIANCE_ROWS)]
     if len(boosters) < 2 or not len(sampled):
-        return np.zeros(len(rows))
+        return np.zeros(len(rows)), looked
     X = data.X[rows[sampled]]
     each = np.array([_raw(b, X, rounds, data.threads_for(len(rows))) for b in boosters])
     spread = (len(boosters) - 1) * each.var(axis=0)
     variance = np.full(len(rows), float(spread.mean()))
     variance[sampled] = spread
-    return variance
+    looked[sampled] = True
+    return variance, looked

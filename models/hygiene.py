@@ -106,7 +106,7 @@ def judge(
     refuse_unknown_fields(settings.quality)
     builder = FactBuilder.of(settings)
     known = view_at(tables, as_of, builder.view)
-    facts = facts_of(known, builder, Inventory.of(settings.assets, settings.vocabularies))
+    facts = facts_of(known, builder, Inventory.of_settings(settings))
     gates = [*_model(known, tables, settings, report), *_segments(known, facts, settings, segment_map, report)]
     return Hygiene(tuple(gates))
 

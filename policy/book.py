@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from configs.cards import RuleCard
+from configs.cards import Gate, RuleCard
 from configs.conditions import And, Condition, Not, parameters_used, parse
 from configs.errors import ConfigInvalid, Problem
 from configs.settings import Settings
 from features.evaluate import FALSE, TRUE, Domain, Normal, as_closure, facts_of_normal, normal_form
-from policy.scalar import Tiers, compile_tiers, tier_of
+from policy.scalar import MAX_CHOICES, Scalar, compile_scalar, entangled
+from policy.words import Program
 
 ENGINE_VERSION = "1"
 MAX_RULES = 63  # bit 63 says EVALUATION_ERROR
+# Kinds of numpy type that may hold the codes of a fact that is a number, and of any other.
+NUMBER_KINDS, CODE_KINDS = "ui", "u"
 BLOCKING = ("forbid", "reroute", "review", "suppress_until", "limit_content")
 
 
@@ -30,7 +33,6 @@ class Rule:
     normal: Normal
     facts: tuple[str, ...]
     channels: tuple[int, ...]
-    tier: str
 
     @property
     def id(self) -> str:
@@ -44,7 +46,7 @@ class Book:
 
     `inputs` are the facts looked at: (fact, what it varies with, kinds of numpy type that may hold its codes).
     `content` is the mask of the rules that look at nothing but the content.
-    `inventories` remembers what rules that look at assets only said about the last few inventories.
+    `answers` remembers the ids of masks that were asked for.
     """
 
     on: date
@@ -58,16 +60,30 @@ class Book:
     inputs: tuple[tuple[str, str, str], ...]
     asset_facts: tuple[str, ...]
     content: int
-    tiers: Tiers = field(repr=False, compare=False)
-    inventories: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    scalar: Scalar = field(repr=False, compare=False)
+    program: Program = field(repr=False, compare=False)
+    answers: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def review(self) -> str:
+        """`signed` where a named reviewer signed every card in force at this gate, else `pending-counsel`.
+
+        No part of the hash: a signature says who read the cards and changes no decision.
+        """
+        every = (*self.rules, *self.permits, *self.score_rules, *self.feature_rules)
+        return "signed" if all(rule.card.review.status == "signed" for rule in every) else "pending-counsel"
 
     @classmethod
-    def load(cls, settings: Settings, on: date) -> Book:
-        """Compile the cards in force on a day; raises ConfigInvalid where they do not fit the engine."""
+    def load(cls, settings: Settings, on: date, gate: Gate = "action") -> Book:
+        """Compile the cards that speak at a gate on a day; raises ConfigInvalid where they do not fit the engine.
+
+        Both gates have the same hash, which covers all cards in force.
+        """
         domain = Domain.of(settings)
         channels = settings.vocabularies["channel"].values
         cards = sorted((card for card in settings.rules if in_force(card, on)), key=lambda card: card.id)
-        compiled = [_compiled(card, settings, domain, on, channels) for card in cards]
+        every = [_compiled(card, settings, domain, on, channels) for card in cards]
+        compiled = [one for one in every if gate in one.card.gates]
 
         def chosen(*effects: str) -> tuple[Rule, ...]:
             return tuple(rule for rule in compiled if rule.card.effect in effects)
@@ -84,6 +100,12 @@ class Book:
             for fact in rule.facts
             if settings.facts[fact].per != "lead"
         ]
+        expected = (
+            f"expected a condition of at most {MAX_CHOICES} choices between lead and content; write several cards"
+        )
+        problems += [
+            Problem("policy/rules", rule.id, expected) for rule in (*rules, *permits) if entangled(rule.normal, domain)
+        ]
         if problems:
             raise ConfigInvalid(problems)
         used = tuple(dict.fromkeys(fact for rule in compiled for fact in rule.facts))
@@ -95,18 +117,29 @@ class Book:
             permits=permits,
             score_rules=score_rules,
             feature_rules=chosen("drop_feature", "mask"),
-            inputs=tuple((fact, settings.facts[fact].per, "ui" if domain.is_number(fact) else "u") for fact in used),
+            inputs=tuple(
+                (fact, settings.facts[fact].per, NUMBER_KINDS if domain.is_number(fact) else CODE_KINDS)
+                for fact in used
+            ),
             asset_facts=tuple(fact for fact in used if settings.facts[fact].per in ("asset", "asset_channel")),
             content=sum(
                 1 << bit
                 for bit, rule in enumerate(rules)
                 if all(settings.facts[fact].per in ("asset", "lead_asset", "asset_channel") for fact in rule.facts)
             ),
-            hash=_hash(cards, compiled, domain, on, channels, settings.digest("data_use")),
-            tiers=compile_tiers(
+            hash=_hash(cards, every, domain, on, channels, settings.digest("data_use")),
+            scalar=compile_scalar(
                 [(rule.normal, rule.channels) for rule in rules],
                 [(rule.normal, rule.channels) for rule in permits],
                 [(rule.normal, rule.channels) for rule in score_rules],
+                domain,
+                len(channels),
+            ),
+            program=Program.of(
+                [
+                    ([(rule.normal, rule.channels) for rule in group], must)
+                    for group, must in ((rules, False), (permits, True), (score_rules, False))
+                ],
                 domain,
                 len(channels),
             ),
@@ -115,7 +148,13 @@ class Book:
 
 def in_force(card: RuleCard, on: date) -> bool:
     """Whether a card holds on a day."""
-    return card.effective.start <= on and (card.effective.until is None or on < card.effective.until)
+    ends = card.effective.until
+    return card.switched_off is None and card.effective.start <= on and (ends is None or on < ends)
+
+
+def parameters_of(card: RuleCard) -> tuple[str, ...]:
+    """Parameters that a card names outside its conditions."""
+    return (*((card.within,) if card.within else ()), *card.relies_on)
 
 
 def condition_of(card: RuleCard, settings: Settings) -> Condition:
@@ -143,16 +182,14 @@ def _compiled(card: RuleCard, settings: Settings, domain: Domain, on: date, chan
     condition = condition_of(card, settings)
     normal = normal_form(condition, domain, on)
     covered = tuple(index for index, channel in enumerate(channels) if channel in card.channels)
-    return Rule(
-        card, condition, normal, tuple(dict.fromkeys(facts_of_normal(normal))), covered, tier_of(normal, domain)
-    )
+    return Rule(card, condition, normal, tuple(dict.fromkeys(facts_of_normal(normal))), covered)
 
 
 def _hash(
     cards: list[RuleCard], rules: list[Rule], domain: Domain, on: date, channels: tuple[str, ...], data_use: str
 ) -> str:
     """SHA-256 over engine, cards in force, the parameters of the day, the fact dictionary and what data may be used."""
-    used = sorted({name for rule in rules for name in parameters_used(rule.condition)})
+    used = sorted({name for rule in rules for name in (*parameters_used(rule.condition), *parameters_of(rule.card))})
     content: dict[str, Any] = {
         "engine": ENGINE_VERSION,
         "channels": channels,

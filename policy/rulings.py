@@ -7,25 +7,23 @@ is reported, so their order means nothing. Whatever goes wrong while evaluating 
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.evaluate import Normal, reading
+from features.evaluate import reading
 from policy.book import Book, Rule
+from policy.clauses import Masks
 from policy.reasons import EVALUATION_ERROR, NO_LEGAL_BASIS, because, witnesses
-from policy.scalar import by_asset, by_lead, rows_of
+from policy.scalar import WORD, by_asset, by_lead
+from policy.words import Words, permitted
 
-Masks = NDArray[np.uint64]
 ERROR_BIT = 63
 SMALL = 8
-MAX_INVENTORIES = 16
 EFFECT_ORDER = ("forbid", "reroute", "review", "suppress_until", "limit_content")
 _ERROR = np.uint64(1 << ERROR_BIT)
 
@@ -46,21 +44,9 @@ class Facts(Protocol):
         """Codes by fact."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Masks of some rules, over no more leads, assets and channels than those rules tell apart.
-
-    Where `kind_of` is given, the second axis is kinds of assets and `kind_of[asset]` is the kind of an asset.
-    """
-
-    channels: tuple[int, ...]
-    masks: Masks
-    kind_of: NDArray[np.intp] | None = None
-
-
 @dataclass(frozen=True)
 class Rulings:
-    """Rulings over leads x assets x channels, kept as parts and joined only when asked for.
+    """Rulings over leads x assets x channels, those of many leads kept as words that are joined when asked for.
 
     A mask's bit i is `book.rules[i]`, `book.permits[i]` or, in `score_blocks`, `book.score_rules[i]`.
     """
@@ -69,8 +55,8 @@ class Rulings:
     n: int
     assets: tuple[str, ...]
     facts: Mapping[str, NDArray[Any]]
-    block_parts: tuple[Part, ...]
-    permit_parts: tuple[Part, ...]
+    block_words: Masks | Words
+    permit_words: Masks | Words
     score_blocks: Masks
     errors: int
 
@@ -82,17 +68,19 @@ class Rulings:
     @cached_property
     def blocks(self) -> Masks:
         """Rules that fire, one bit each; bit 63 is EVALUATION_ERROR."""
-        return self._joined(self.block_parts, np.uint64)
+        return _masks(self.block_words)
 
     @cached_property
     def permits(self) -> Masks:
         """Permits that count, one bit each."""
-        return self._joined(self.permit_parts, np.uint64)
+        return _masks(self.permit_words)
 
     @cached_property
     def permitted(self) -> NDArray[np.bool_]:
         """Whether lead, asset and channel go together."""
-        return np.asarray(self._joined(self.permit_parts, np.bool_) & ~self._joined(self.block_parts, np.bool_))
+        if isinstance(self.block_words, Words) and isinstance(self.permit_words, Words):
+            return permitted(self.block_words, self.permit_words)
+        return np.asarray((self.permits != 0) & (self.blocks == 0))
 
     @property
     def no_score(self) -> NDArray[np.bool_]:
@@ -127,6 +115,18 @@ class Rulings:
             found.append(NO_LEGAL_BASIS.copy())
         return found
 
+    def open_permits(self, lead: int, asset: int, channel: int) -> list[tuple[str, list[list[Any]]]]:
+        """Permits that may count but do not surely: the id, and the facts that are to be known, as in `because`."""
+        found = []
+        for rule in self.book.permits:
+            codes = {fact: self._code(fact, lead, asset, channel) for fact in rule.facts}
+            point = {fact: np.array(code) for fact, code in codes.items()}
+            may, must = (bool(reading(rule.normal, point, {}, must=must)) for must in (False, True))
+            if channel in rule.channels and may and not must:
+                entries = [because(self.book.domain, fact, codes[fact]) for fact in rule.facts]
+                found.append((rule.id, [entry for entry in entries if entry[1] == "unknown"]))
+        return found
+
     def explain_score(self, lead: int) -> list[dict[str, Any]]:
         """Every reason why the lead may not be scored."""
         mask = int(self.score_blocks[lead])
@@ -147,6 +147,8 @@ class Rulings:
             "basis": "; ".join(legal.cite for legal in card.legal),
             "because": [because(domain, fact, codes[fact]) for fact in guilty],
         }
+        if card.within:
+            entry["within_hours"] = domain.parameter(card.within, self.book.on)
         return entry | ({"route_to": card.route_to} if card.route_to else {})
 
     def _code(self, fact: str, lead: int, asset: int, channel: int) -> int:
@@ -156,34 +158,9 @@ class Rulings:
         place = (lead, asset, channel)
         return int(column[tuple(at if size > 1 else 0 for at, size in zip(place, column.shape, strict=True))])
 
-    def _joined(self, parts: tuple[Part, ...], kind: type[np.uint64] | type[np.bool_]) -> NDArray[Any]:
-        """All parts as masks, or as whether any bit is set; those of few assets are joined before they spread."""
-        leads, _, channels = self.shape
-        if len(parts) == 1 and parts[0].masks.shape == self.shape:
-            return parts[0].masks if kind is np.uint64 else parts[0].masks != 0
-        alike: NDArray[Any] = np.zeros((leads, 1, channels), dtype=kind)
-        apart: NDArray[Any] = np.zeros(self.shape, dtype=kind)
-        by_kind: NDArray[Any] | None = None
-        for part in parts:
-            masks = part.masks if kind is np.uint64 else part.masks != 0
-            if part.kind_of is not None:
-                if by_kind is None:
-                    by_kind, kind_of = np.zeros((leads, masks.shape[1], channels), dtype=kind), part.kind_of
-                _merge(by_kind, masks, part.channels)
-            else:
-                _merge(alike if masks.shape[1] == 1 else apart, masks, part.channels)
-        apart |= alike
-        if by_kind is not None:
-            apart |= by_kind[:, kind_of]
-        return apart
 
-
-def _merge(joined: NDArray[Any], part: NDArray[Any], channels: tuple[int, ...]) -> None:
-    if len(channels) == joined.shape[2]:
-        joined |= part
-    else:
-        for channel in channels:
-            joined[:, :, channel] |= part[:, :, channel if part.shape[2] > 1 else 0]
+def _masks(words: Masks | Words) -> Masks:
+    return words.masks() if isinstance(words, Words) else words
 
 
 def rule(book: Book, facts: Facts) -> Rulings:
@@ -191,19 +168,20 @@ def rule(book: Book, facts: Facts) -> Rulings:
     one = getattr(facts, "one", None)
     # The fact builder's own plain numbers need no check of shape and type.
     columns, errors = _usable(book, facts) if one is None else (facts.columns, 0)
+    blocks: Masks | Words
+    permits: Masks | Words
     try:
-        if one is not None and book.tiers.plain_answers and one.keys() >= book.tiers.facts:
-            blocks, permits, score = _one(book, columns, one, len(facts.assets))
+        if one is not None and one.keys() >= book.scalar.facts:
+            blocks, permits, score = _one(book, one, len(facts.assets))
+        elif facts.n <= SMALL:
+            blocks, permits, score = _few(book, columns, facts.n, len(facts.assets))
         else:
-            evaluate = _few if facts.n <= SMALL else _many
-            blocks, permits, score = evaluate(book, columns, facts.n, len(facts.assets))
+            (blocks, permits), score = book.program.run(columns, facts.n, len(facts.assets))
     except Exception:  # noqa: BLE001 - INVARIANT: whatever goes wrong while evaluating forbids
-        blocks, permits = [Part(tuple(range(len(book.channels))), np.full((1, 1, 1), _ERROR))], []
+        full = facts.n, len(facts.assets), len(book.channels)
+        blocks, permits = np.full(full, _ERROR), np.zeros(full, dtype=np.uint64)
         score, errors = np.full(facts.n, _ERROR), errors + 1
-    return Rulings(book, facts.n, facts.assets, columns, tuple(blocks), tuple(permits), score, errors)
-
-
-_Seen = dict[tuple[Normal, bool], NDArray[np.bool_]]
+    return Rulings(book, facts.n, facts.assets, columns, blocks, permits, score, errors)
 
 
 def _usable(book: Book, facts: Facts) -> tuple[dict[str, NDArray[Any]], int]:
@@ -232,138 +210,34 @@ def _usable(book: Book, facts: Facts) -> tuple[dict[str, NDArray[Any]], int]:
     return columns, errors
 
 
-def _many(book: Book, columns: Mapping[str, NDArray[Any]], n: int, assets: int) -> tuple[list[Part], list[Part], Masks]:
-    """Column form: each rule over arrays of no more dimensions than its facts need."""
-    kinds, kind_of = _kinds(book, columns, assets)
-    by_kind = dict(columns)
-    for index, fact in enumerate(book.tiers.kind.asset):
-        if fact in columns:
-            by_kind[fact] = np.array([kind[index] for kind in kinds], dtype=columns[fact].dtype).reshape(1, -1, 1)
-    seen: _Seen = {}
-    seen_by_kind: _Seen = {}
-
-    def packed(rules: tuple[Rule, ...], *, must: bool) -> list[Part]:
-        found: dict[tuple[tuple[int, ...], tuple[int, ...], bool], list[tuple[int, NDArray[np.bool_]]]] = {}
-        for bit, one in enumerate(rules):
-            given = (by_kind, seen_by_kind) if one.tier == "kind" else (columns, seen)
-            fires = reading(one.normal, *given, must=must)
-            of_kind = one.tier == "kind" and fires.shape[1] > 1
-            found.setdefault((one.channels, fires.shape, of_kind), []).append((bit, fires))
-        return [
-            Part(channels, _masks(fired), kind_of if of_kind else None)
-            for (channels, _, of_kind), fired in found.items()
-        ]
-
-    score = np.zeros(n, dtype=np.uint64)
-    for part in packed(book.score_rules, must=False):
-        score |= part.masks.reshape(-1)
-    return packed(book.rules, must=False), packed(book.permits, must=True), score
-
-
-def _masks(fired: list[tuple[int, NDArray[np.bool_]]]) -> Masks:
-    """Masks of rules of one shape: eight at a time in a byte, because wide integers are what costs."""
-    masks: Masks | None = None
-    for start in range(0, len(fired), 8):
-        eight = fired[start : start + 8]
-        byte = np.zeros(eight[0][1].shape, dtype=np.uint8)
-        for place, (_, fires) in enumerate(eight):
-            byte |= fires.view(np.uint8) << np.uint8(place)
-        bits = [sum(1 << bit for place, (bit, _) in enumerate(eight) if value >> place & 1) for value in range(256)]
-        wide = np.array(bits, dtype=np.uint64)[byte]
-        masks = wide if masks is None else masks | wide
-    return np.zeros((1, 1, 1), dtype=np.uint64) if masks is None else masks
-
-
-def _few(book: Book, columns: Mapping[str, NDArray[Any]], n: int, assets: int) -> tuple[list[Part], list[Part], Masks]:
+def _few(book: Book, columns: Mapping[str, NDArray[Any]], n: int, assets: int) -> tuple[Masks, Masks, Masks]:
     """Scalar form: the generated functions, one lead after the other."""
-    tiers, width = book.tiers, len(book.channels)
-    leads = by_lead(book.domain, columns, tiers.lead, n, 1)
-    channels = by_lead(book.domain, columns, tiers.channel, n, width)
-    kinds, kind_of, rest, _ = _inventory(book, columns, assets)
-    plain, kind, match, score = [], [], [], []
-    slow = [] if rest is None else [rest]
+    scalar, domain, width = book.scalar, book.domain, len(book.channels)
+    leads = by_lead(domain, columns, scalar.lead, n, width)
+    channels = by_lead(domain, columns, scalar.channel, n, width)
+    contents = [scalar.content(row) for row in by_asset(domain, columns, scalar.asset, 0, assets, width)]
+    found: list[int] = []
     for lead in range(n):
-        own = [values[lead] for values in leads], [values[lead] for values in channels]
-        *masks, stops = tiers.plain.run(*own)
-        plain.append([masks])
-        score.append(stops)
-        kind.append(tiers.kind.run(*own, kinds))
-        if not tiers.match.empty:
-            match.append(tiers.match.run(*own, rows_of(book.domain, columns, tiers.match, lead, assets, width)))
-        if rest is None:
-            slow.append(tiers.rest.run(*own, rows_of(book.domain, columns, tiers.rest, lead, assets, width)))
-    every = tuple(range(width))
-    blocks, permits = [], []
-    for masks, of_kind in ((plain, None), (kind, kind_of), (match, None), (slow, None)):
-        if masks:
-            joined = np.array(masks, dtype=np.uint64)
-            half = joined.shape[2] // 2
-            blocks.append(Part(every, joined[:, :, :half], of_kind))
-            permits.append(Part(every, joined[:, :, half:], of_kind))
-    return blocks, permits, np.array(score, dtype=np.uint64)
+        fits = by_asset(domain, columns, scalar.lead_asset, lead, assets, width)
+        found += scalar.ask(leads[lead], channels[lead], contents, [scalar.fits[row] for row in fits])
+    score = np.array([scalar.stops(lead) for lead in leads], dtype=np.uint64)
+    return *_wide(found, n, assets, width), score
 
 
-def _one(
-    book: Book, columns: Mapping[str, NDArray[Any]], one: Mapping[str, Any], assets: int
-) -> tuple[list[Part], list[Part], Masks]:
-    """Scalar form for one lead from plain numbers: what assets share is worked out once and spread by look-up."""
-    tiers, width = book.tiers, len(book.channels)
-    own = tiers.lead_of(one), tiers.channel_of(one)
-    kinds, kind_of, _, rest = _inventory(book, columns, assets)
-    *masks, stops = tiers.plain.run(*own)
-    fits: dict[tuple[Any, ...], int] = {}
-    first = 1 + len(kinds)
-    fit_of = [fits.setdefault(row, first + len(fits)) for row in zip(*tiers.match_of(one), strict=True)]
-    matches = tiers.match.run(*own, list(fits)) if fits else ()
-    if tiers.match_alike:
-        matches = [(block,) * width + (permit,) * width for block, permit in matches]
-    rows = chain(masks, chain.from_iterable(tiers.kind.run(*own, kinds)), chain.from_iterable(matches))
-    table = np.frombuffer(array("Q", rows), dtype=np.uint64).reshape(-1, 2 * width)
-    joined = table.take(kind_of + 1, axis=0)
-    if fit_of:
-        joined |= table.take(fit_of, axis=0)
-    joined |= rest
-    joined |= table[0]
-    every = tuple(range(width))
-    blocks, permits = joined[None, :, :width].copy(), joined[None, :, width:].copy()
-    return [Part(every, blocks)], [Part(every, permits)], np.array([stops], dtype=np.uint64)
+def _one(book: Book, one: Mapping[str, Any], assets: int) -> tuple[Masks, Masks, Masks]:
+    """Scalar form for one lead from plain numbers."""
+    scalar = book.scalar
+    found = scalar.of_one(one, assets)
+    score = np.array([scalar.stops(scalar.lead_of(one))], dtype=np.uint64)
+    return *_wide(found, 1, assets, len(book.channels)), score
 
 
-def _inventory(
-    book: Book, columns: Mapping[str, NDArray[Any]], assets: int
-) -> tuple[list[tuple[int, ...]], NDArray[np.intp], list[Any] | None, Masks]:
-    """Kinds of assets, and what rules that look at assets only say; the same inventory is asked about all day."""
-    given = [(name, columns[name]) for name in book.asset_facts if name in columns]
-    key = (assets, *((name, column.shape, column.dtype.char, column.tobytes()) for name, column in given))
-    found = book.inventories.get(key)
-    if found is None:
-        rest, width = book.tiers.rest, len(book.channels)
-        of_assets_only = not (rest.lead or rest.channel or rest.lead_asset)
-        own = (_nothing(book.tiers.lead), _nothing(book.tiers.channel))
-        ruled = rest.run(*own, rows_of(book.domain, columns, rest, 0, assets, width)) if of_assets_only else None
-        wide = np.array(ruled or [[0]], dtype=np.uint64)
-        found = *_kinds(book, columns, assets), ruled, wide
-        if len(book.inventories) >= MAX_INVENTORIES:
-            book.inventories.clear()
-        book.inventories[key] = found
-    kinds, kind_of, ruled, wide = found
-    return kinds, kind_of, ruled, wide
-
-
-def _nothing(facts: tuple[str, ...]) -> list[None]:
-    return [None] * len(facts)
-
-
-def _kinds(
-    book: Book, columns: Mapping[str, NDArray[Any]], assets: int
-) -> tuple[list[tuple[int, ...]], NDArray[np.intp]]:
-    """Distinct combinations of the asset facts that kind rules look at, and which one each asset has."""
-    facts = book.tiers.kind.asset
-    codes = [by_asset(book.domain, columns, fact, 0, assets) for fact in facts]
-    place: dict[tuple[int, ...], int] = {}
-    rows = zip(*codes, strict=True) if codes else [()] * assets
-    kind_of = np.array([place.setdefault(row, len(place)) for row in rows], dtype=np.intp)
-    return list(place), kind_of
+def _wide(found: list[int], n: int, assets: int, width: int) -> tuple[Masks, Masks]:
+    """Blocks and permits of all channels in one number, as masks by lead, asset and channel."""
+    size = WORD // 8 * 2 * width
+    packed = b"".join([mask.to_bytes(size, "little") for mask in found])
+    both = np.frombuffer(packed, dtype="<u8").reshape(n, assets, 2, width)
+    return both[:, :, 0].astype(np.uint64), both[:, :, 1].astype(np.uint64)
 
 
 def _named(rules: tuple[Rule, ...], mask: int) -> list[Rule]:

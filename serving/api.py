@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -101,14 +101,32 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """Whom a permit is for: pseudonyms of the lead, first, and of who is the same person; of accounts.
+
+    `seen` is the newest touch of the person in the store that is counted. `hashes` are those under which the person
+    is kept out once erased: of ids, addresses and numbers.
+    """
+
+    people: tuple[str, ...]
+    accounts: tuple[str, ...]
+    seen: int
+    hashes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """A parsed request: the good leads with their places, the rejected ones, and what holds for all."""
+    """A parsed request: the good leads with their places, the rejected ones, and what holds for all.
+
+    `holders` has one for each lead where permits may be given.
+    """
 
     leads: tuple[LeadRequest, ...]
     places: tuple[int, ...]
     rejected: tuple[Rejection, ...]
     assets: tuple[Asset, ...] | None
     as_of: datetime | None
+    holders: tuple[Holder, ...] = ()
 
 
 class ScoreAnswer(msgspec.Struct, frozen=True):
@@ -118,6 +136,7 @@ class ScoreAnswer(msgspec.Struct, frozen=True):
     rejected: list[Rejection]
 
 
+Wanted = TypeVar("Wanted", bound=Record)
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _WHOLE = msgspec.json.Decoder(Whole)
 _ENCODER = msgspec.json.Encoder()
@@ -156,9 +175,22 @@ def parse(body: bytes, *, max_leads: int) -> ScoreRequest:
     return ScoreRequest(tuple(leads), tuple(places), tuple(rejected), _assets(envelope.assets), envelope.as_of)
 
 
+def read_as(body: bytes, kind: type[Wanted]) -> Wanted:
+    """A request of one declared type, read strictly; raises RequestRefused naming the place that is wrong."""
+    try:
+        return msgspec.convert(_decoded(body), kind)
+    except msgspec.ValidationError as error:
+        raise RequestRefused(422, "the request does not fit the declared shape", [_placed(error)]) from None
+
+
 def encode_answer(decisions: list[dict[str, Any]], rejected: Iterable[Rejection]) -> bytes:
     """The answer's bytes."""
     return _ENCODER.encode(ScoreAnswer(decisions, list(rejected)))
+
+
+def encode_plain(value: Mapping[str, Any]) -> bytes:
+    """The bytes of any part of an answer."""
+    return _ENCODER.encode(value)
 
 
 def problem(status: int, title: str, detail: str, errors: Sequence[dict[str, str]] = ()) -> bytes:

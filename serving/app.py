@@ -14,32 +14,28 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-import msgspec
-
 from configs.errors import AuditBroken
 from configs.settings import Settings
-from serving.api import Envelope, LeadRequest, Rejection, RequestRefused, ScoreRequest, encode_answer, parse, problem
+from serving.api import Rejection, RequestRefused, ScoreRequest, encode_answer, parse, problem
 from serving.asgi import App, Receive, Scope, Send, answer, respond, whole_body
+from serving.contact.contact import PATHS, Contact
+from serving.openapi import TITLES, openapi_json
 
 log = logging.getLogger("leadwell.serving")
 CHECKPOINT_SECONDS = 60.0
-TITLES = {
-    400: "Bad Request",
-    408: "Request Timeout",
-    413: "Content Too Large",
-    422: "Unprocessable Content",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}
 METHODS: dict[str, tuple[str, ...]] = {
     "/": ("GET", "HEAD"),
     "/v1/score": ("POST",),
+    **dict.fromkeys(PATHS, ("POST",)),
     "/v1/openapi.json": ("GET", "HEAD"),
 }
 INDEX = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Leadwell</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}</style>
 <h1>Leadwell</h1><p>Scores leads and says what may be done next, on which channel, and why.</p>
 <ul><li><code>POST /v1/score</code>: one to 500 leads</li>
+<li><code>POST /v1/suppressions</code>: opt-outs and other stops</li>
+<li><code>POST /v1/permits/check</code>: may this permit be used now, asked just before sending</li>
+<li><code>POST /v1/touches</code>: what was sent</li>
 <li><a href="/v1/openapi.json"><code>GET /v1/openapi.json</code></a> (with a key)</li>
 <li><a href="/livez"><code>/livez</code></a>, <a href="/readyz"><code>/readyz</code></a>, <code>/metrics</code> (with a
 key)</li></ul></html>"""
@@ -166,6 +162,7 @@ class Scoring:
     clock: Callable[[], datetime]
     answerer: Answerer | None = None
     journal: Journal | None = None
+    contact: Contact | None = None
     missing: str = "no bundle yet: run `leadwell train`, `leadwell registry approve`, then `leadwell promote`"
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="bulk"))
 
@@ -173,6 +170,26 @@ class Scoring:
     def ready(self) -> bool:
         """Whether leads can be scored."""
         return self.answerer is not None and self.journal is not None
+
+    async def reachable(self) -> bool:
+        """Whether leads can be scored and the store answers, where there is one."""
+        return self.ready and (self.contact is None or await self.contact.answering())
+
+    async def answer(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """Status and body for a request with a body; raises RequestRefused."""
+        if path == "/v1/score":
+            return 200, await self.score(body)
+        if self.contact is None or self.journal is None:
+            raise RequestRefused(503, "STORE_UNAVAILABLE: the service has no store; set LEADWELL_STORE")
+        return await self.contact.answer(path, body, self.clock(), self._recorded)
+
+    async def _recorded(self, records: list[dict[str, Any]]) -> None:
+        """INVARIANT: no answer without its audit record on disk."""
+        try:
+            if self.journal is not None:
+                await self.journal.commit(records)
+        except (OSError, AuditBroken):
+            raise RequestRefused(503, "AUDIT_UNAVAILABLE: the decision could not be recorded") from None
 
     async def score(self, body: bytes) -> bytes:
         """Answer the bytes of a request; raises RequestRefused."""
@@ -186,6 +203,8 @@ class Scoring:
         if request.as_of is not None and request.as_of > now:
             place = {"path": "$.as_of", "expected": "an instant not later than the server's clock"}
             raise RequestRefused(422, "as_of is later than the server's clock", [place])
+        if self.contact is not None:
+            request = await self.contact.known(request, request.as_of or now, now)
         if count > limits.inline_leads:
             loop = asyncio.get_running_loop()
             decisions, records, late = await loop.run_in_executor(self._threads, self.answerer.answer, request, now)
@@ -194,11 +213,7 @@ class Scoring:
         if not decisions:
             errors = [{"path": r.path, "expected": r.expected, "reason": r.reason} for r in late]
             raise RequestRefused(422, "no lead of the request can be read", errors)
-        try:
-            # INVARIANT: no answer without its audit record on disk.
-            await self.journal.commit(records)
-        except (OSError, AuditBroken):
-            raise RequestRefused(503, "AUDIT_UNAVAILABLE: the decision could not be recorded") from None
+        await self._recorded(records)
         return encode_answer(decisions, (*request.rejected, *late))
 
 
@@ -217,12 +232,12 @@ def build_app(scoring: Callable[[], Scoring]) -> App:
             await respond(send, 200, b"application/json", openapi_json())
         else:
             try:
-                body = await scoring().score(await whole_body(receive))
+                status, body = await scoring().answer(scope["path"], await whole_body(receive))
             except RequestRefused as refused:
                 content = problem(refused.status, TITLES[refused.status], refused.detail, refused.errors)
                 await respond(send, refused.status, b"application/problem+json", content)
                 return
-            await respond(send, 200, b"application/json", body)
+            await respond(send, status, b"application/json", body)
 
     return app
 
@@ -237,39 +252,3 @@ class Front:
         """Answer one request."""
         own = scope["type"] == "http" and scope["path"] in METHODS
         await (self.own if own else self.app)(scope, receive, send)
-
-
-def openapi_json() -> bytes:
-    """The OpenAPI document, derived from the request types themselves."""
-    (envelope, _), components = msgspec.json.schema_components(
-        [Envelope, LeadRequest], ref_template="#/components/schemas/{name}"
-    )
-    components["Envelope"]["properties"]["leads"]["items"] = {"$ref": "#/components/schemas/LeadRequest"}
-    errors = {
-        str(status): {"description": title, "content": {"application/problem+json": {"schema": {"type": "object"}}}}
-        for status, title in {401: "Unauthorized", 415: "Unsupported Media Type", **TITLES}.items()
-    }
-    answer = {
-        "type": "object",
-        "required": ["decisions", "rejected"],
-        "properties": {
-            "decisions": {"type": "array", "items": {"type": "object"}},
-            "rejected": {"type": "array", "items": {"type": "object"}},
-        },
-    }
-    operation = {
-        "summary": "Score leads and say what may be done next",
-        "security": [{"key": []}],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": envelope}}},
-        "responses": {"200": {"description": "OK", "content": {"application/json": {"schema": answer}}}, **errors},
-    }
-    document = {
-        "openapi": "3.1.0",
-        "info": {"title": "Leadwell", "version": "1"},
-        "paths": {"/v1/score": {"post": operation}},
-        "components": {
-            "schemas": components,
-            "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}},
-        },
-    }
-    return msgspec.json.encode(document)

@@ -10,19 +10,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.evaluate import reading
-from features.tables import UNKNOWN_INSTANT
 from features.use.withheld import Withheld
 from models.bands import REASONS
 from models.segments.statuses import NONE
 from policy.rulings import EFFECT_ORDER, ERROR_BIT
 from serving.account_columns import account_segments
-from serving.actions import NO_ACTION
+from serving.actions.columns import action_columns, instants, passed_over_column
 from serving.arms.columns import assignment_columns
 from serving.decide import Decisions
 from serving.further import further_columns
-from serving.kernels import QUEUE_KEYS
 from serving.points_columns import points_logs
-from serving.render import LOG_ODDS_DIGITS, PROBABILITY_DIGITS, evidence_words, instant, instant_of
+from serving.render import LOG_ODDS_DIGITS, PROBABILITY_DIGITS, evidence_words, instant
 
 SUMMARY = ("segment", "band", "channel", "permitted", "rule", "reason", "leads")
 
@@ -57,7 +55,10 @@ def decision_table(decisions: Decisions) -> pa.Table:
     }
     for c, channel in enumerate(decisions.book.channels):
         columns |= {f"{channel}_{name}": column for name, column in _channel(decisions, c).items()}
-    columns |= _action(decisions)
+    columns |= action_columns(decisions)
+    columns["passed_over"] = passed_over_column(
+        decisions, [columns[f"{channel}_reasons"] for channel in decisions.book.channels]
+    )
     columns |= assignment_columns(decisions)
     columns |= points_logs(decisions)
     columns |= further_columns(decisions)
@@ -77,7 +78,7 @@ def decision_table(decisions: Decisions) -> pa.Table:
 def crm_table(decisions: pa.Table) -> pa.Table:
     """What a CRM imports: one flat row a lead, text and numbers only."""
     flat = ["lead_id", "as_of", "band", "band_reason", "probability", "fit_grade", "engagement_grade"]
-    flat += ["primary_segment", "action", "action_channel", "asset_id", "expires_at", "queue"]
+    flat += ["primary_segment", "action", "action_channel", "asset_id", "expires_at", "queue", "team", "route_due_at"]
     columns: dict[str, Any] = {name: decisions[name] for name in flat}
     for name in decisions.column_names:
         if name.endswith(("_permitted", "_valid_until")):
@@ -251,7 +252,7 @@ def _channel(decisions: Decisions, c: int) -> dict[str, Any]:
     assets = pa.array(decisions.facts.assets)
     return {
         "permitted": pa.array(permitted),
-        "valid_until": _instants(decisions.permits_end[:, c], ~permitted),
+        "valid_until": instants(decisions.permits_end[:, c], ~permitted),
         "effect": pa.array(np.where(permitted, "permit", effect.to_numpy(zero_copy_only=False)).tolist()),
         "rules": pa.array(rules, pa.list_(pa.string())).take(at),
         "reasons": pa.array(reasons, pa.list_(pa.string())).take(at),
@@ -304,44 +305,6 @@ def _rule_ids(decisions: Decisions, mask: int, without_permit: bool) -> list[str
     if decisions.replay:
         ids = ["REPLAY", *ids]
     return ids + (["NO_LEGAL_BASIS"] if without_permit else [])
-
-
-def _action(decisions: Decisions) -> dict[str, Any]:
-    chosen, decider, plan = decisions.chosen, decisions.decider, decisions.decider.plan
-    none = chosen.asset == NO_ACTION
-    channels, assets = len(decisions.book.channels), (*decider.assets, None)
-    verbs = [plan.verb(asset, channel) for asset in assets for channel in decisions.book.channels]
-    flat = chosen.asset.astype(np.int64) * channels + chosen.channel
-    meeting = none & (chosen.queue == QUEUE_KEYS.index("meeting"))
-    code = np.where(meeting, len(verbs) + 1, np.where(none, len(verbs), flat))
-    territory = decisions.known.leads.get("territory")
-    words = territory if territory is not None else np.full(len(none), None, dtype=object)
-    seen: dict[tuple[int, Any], str] = {}
-    queues = [
-        seen.get(key) or seen.setdefault(key, plan.queue(*key))
-        for key in zip(chosen.queue.tolist(), words.tolist(), strict=True)
-    ]
-    asset_ids = pa.array([asset.asset_id if asset else None for asset in assets], pa.string())
-    ends = decisions.permits_end[np.arange(len(none)), np.where(none, 0, chosen.channel)]
-    return {
-        "action": pa.array([*verbs, "none", "owner_follow_up"]).take(pa.array(code)),
-        "action_channel": pa.array(decisions.book.channels).take(pa.array(chosen.channel, mask=none)),
-        "asset_id": asset_ids.take(pa.array(chosen.asset, mask=none)),
-        "expires_at": _instants(ends, none),
-        "queue": pa.array(queues, pa.string()),
-        "newest_event_at": pa.array(
-            decisions.known.newest_event_at,
-            pa.timestamp("us", "UTC"),
-            mask=decisions.known.newest_event_at == UNKNOWN_INSTANT,
-        ),
-    }
-
-
-def _instants(micros: NDArray[np.int64], hidden: NDArray[np.bool_]) -> pa.Array:
-    """Instants as an answer writes them; leads share few, so each is written once."""
-    seen, place = np.unique(micros, return_inverse=True)
-    words = pa.array([instant_of(one) for one in seen.tolist()], pa.string())
-    return words.take(pa.array(place.reshape(-1), mask=hidden))
 
 
 def _offsets(lengths: NDArray[Any]) -> pa.Array:

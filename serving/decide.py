@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +21,10 @@ from configs.errors import BundleRefused
 from configs.settings import Settings
 from features.catalog import FROM_EVENTS
 from features.evaluate import Domain
-from features.facts import FactBuilder, Facts, facts_of, with_memberships
+from features.facts import FactBuilder, Facts, facts_of
 from features.inventory import Inventory
 from features.pipeline import Features, FeatureSpec, features_of, signals_of
 from features.readiness import with_readiness
-from features.standing import CASES, CHANNEL_STOPS, cases
 from features.tables import YES, Known, Tables
 from features.view import view_at
 from models.bundle import read_bundle
@@ -40,12 +38,15 @@ from models.segments.statuses import Deciding, StatusRules, purposes_of
 from policy.book import Book
 from policy.gates import gate_columns
 from policy.rulings import Rulings, rule
-from serving.actions import ActionPlan, Chosen
+from serving.actions.actions import ActionPlan, Chosen
+from serving.actions.due import PARAMETER, due_at
+from serving.actions.missing import Missing
+from serving.actions.teams import Teams
 from serving.arms.arms import Arms, Assigned
 from serving.channels import ChannelRulings, by_channel
-from serving.kernels import COMPLAINT_OPEN, REVIEW_OPEN
+from serving.lead_rows import joined, open_cases_of, per_lead, rows_of
 from serving.reasons import Reasons
-from serving.validity import permits_end
+from serving.validity import calling_hours, permits_end
 
 CHUNK_LEADS = 16_384
 # Up to so many leads the whole rulings are kept, so that reasons need not be worked out again.
@@ -68,7 +69,8 @@ class Decisions:
     `deciding` has for each lead and purpose the status that decides (`models/segments/statuses.py`). `told` are the
     facts with the band and readiness besides, which overlays look at and no rule does; the same object where there are
     none. `permits_end` is the instant until which a permit of each lead and channel holds; `suspect_share` is the part
-    of each lead's engagement that rests on events likelier made by a machine than by a person.
+    of each lead's engagement that rests on events likelier made by a machine than by a person; `due_at` by when
+    pharmacovigilance must have it, UNKNOWN_INSTANT for most.
     """
 
     decider: Decider
@@ -89,6 +91,7 @@ class Decisions:
     told: Facts
     permits_end: NDArray[np.int64]
     suspect_share: NDArray[np.float64]
+    due_at: NDArray[np.int64]
     further: tuple[FurtherAnswers, ...] = ()
 
     def __len__(self) -> int:
@@ -162,7 +165,7 @@ class Decider:
             cold=cold,
             further=further,
             builder=FactBuilder.of(settings).weighing_as(spec, settings.vocabularies),
-            inventory=Inventory.of(settings.assets, settings.vocabularies),
+            inventory=Inventory.of_settings(settings),
             assets=settings.assets,
             plan=ActionPlan.of(
                 settings.actions,
@@ -178,7 +181,7 @@ class Decider:
         return replace(
             self,
             requested=requested,
-            inventory=Inventory.of(tuple(assets), self.settings.vocabularies),
+            inventory=Inventory.of_settings(self.settings, tuple(assets)),
             assets=tuple(assets),
             plan=ActionPlan.of(
                 self.settings.actions,
@@ -212,7 +215,32 @@ class Decider:
     @cached_property
     def lead_stops(self) -> NDArray[np.bool_]:
         """For each code of a suppression's reason whether it concerns the lead as a whole, not a channel."""
-        return self.builder.standing.stop_of >= len(CHANNEL_STOPS)
+        return self.builder.standing.of_leads
+
+    @cached_property
+    def missing(self) -> Missing:
+        """What somebody would have to supply or renew, remembered."""
+        return Missing(self.segment_map.domain, self.settings.actions.renewable)
+
+    @cached_property
+    def teams(self) -> Teams:
+        """Who works which queue."""
+        return Teams.of(self.settings.actions, self.settings.vocabularies["language"])
+
+    @cached_property
+    def _case_kinds(self) -> tuple[int, int]:
+        kinds = self.settings.vocabularies["case_kind"]
+        return kinds.code("adverse_event"), kinds.code("complaint")
+
+    def call_to_action(self, segment: int, stage: str) -> str | None:
+        """What a segment's plan asks a lead to do at a stage."""
+        return self.segment_map.definitions[segment].calls_to_action.get(stage)
+
+    def _due_at(self, known: Known, facts: Facts, on: date) -> NDArray[np.int64]:
+        adverse = per_lead(facts, "adverse_event_open") == YES
+        asked = PARAMETER in self.settings.parameters and adverse.any()
+        hours = int(self.segment_map.domain.parameter(PARAMETER, on)) if asked else None
+        return due_at(known, adverse, self._case_kinds, hours)
 
     @cached_property
     def asset_ids(self) -> tuple[str, ...]:
@@ -221,8 +249,10 @@ class Decider:
 
     @cached_property
     def assets_version(self) -> str:
-        """SHA-256 of the inventory, marked where it is not this service's own."""
-        digest = hashlib.sha256("\n".join(asset.model_dump_json() for asset in self.assets).encode()).hexdigest()
+        """SHA-256 of assets, claims, register and actions, marked where the assets came with a request."""
+        parts = [asset.model_dump_json() for asset in self.assets]
+        parts.append(self.settings.digest("claims", "products", "actions"))
+        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
         return f"request:{digest}" if self.requested else digest
 
     def versions(self, book: Book) -> dict[str, str]:
@@ -231,6 +261,7 @@ class Decider:
             "bundle": self.bundle_id,
             "segments": self.segment_map.hash,
             "policy": book.hash,
+            "policy_review": book.review,
             "features": self.spec.version,
             "assets": self.assets_version,
         }
@@ -295,14 +326,14 @@ class Decider:
         facts = facts_of(known, self.builder, self.inventory, signals)
         prior = self.segment_map.prior_of(known.memberships, known.segment_ids.tolist(), len(known.lead_ids))
         members = self.segment_map.members(facts, prior, as_of=as_of)
-        facts = with_memberships(facts, self.inventory, members.member, members.segment_ids)
+        facts = self.segment_map.told(facts, members, self.inventory, self.builder, known.as_of_day)
         points = self.scorecard.points(facts, members.primary)
         scores = self.readiness.predict(features.matrix, members.primary)
         if self.cold:
             scores = cold_scores(scores, points)
         on = as_of.astimezone(UTC).date()
         book, deciding = self.book(on), self.statuses.deciding(facts, on)
-        open_cases = _open_cases(known, facts, self.builder)
+        open_cases = open_cases_of(known, facts, self.builder)
         rulings, chosen, ruled = self._ruled(book, facts, open_cases, members.primary, scores.band, replay)
         chosen, assigned = self.arms.settle(chosen, self.plan, known, facts, rulings.passes, members.primary, on)
         told = facts
@@ -334,8 +365,10 @@ class Decider:
                 self.builder.feed_max_age_days,
                 suppressions=known.suppressions,
                 lead_stops=self.lead_stops,
+                calling=calling_hours(self.settings, on).ends(facts, known.as_of_us, len(book.channels)),
             ),
             suspect_share=signals.measures.suspect_share(),
+            due_at=self._due_at(known, facts, on),
             further=tuple(
                 target.answers(features.matrix, members.primary, known.leads.get("product_interest"))
                 for target in self.further
@@ -357,40 +390,11 @@ class Decider:
             stop = min(start + CHUNK_LEADS, facts.n)
             part = facts if stop - start == facts.n else rows_of(facts, start, stop)
             ruled = rule(book, part)
-            lead_facts = {name: _per_lead(part, name) for name in _ACTION_FACTS}
+            lead_facts = {name: per_lead(part, name) for name in _ACTION_FACTS}
             lead_facts["open_case"] = open_cases[start:stop]
             shown = by_channel(ruled, self.plan.replies, lead_facts["off_label_open"], replay)
             chosen = self.plan.choose(shown.passes, primary[start:stop], band[start:stop], shown.no_score, lead_facts)
             parts.append((shown, chosen))
         if len(parts) == 1:
             return *parts[0], ruled if facts.n <= KEPT_LEADS else None
-        return _joined([p[0] for p in parts]), _joined([p[1] for p in parts]), None
-
-
-def rows_of(facts: Facts, start: int, stop: int) -> Facts:
-    """Facts of some of the leads."""
-    columns: Mapping[str, NDArray[Any]] = {
-        name: column[start:stop] if column.shape[0] == facts.n else column for name, column in facts.columns.items()
-    }
-    return Facts(stop - start, facts.assets, columns)
-
-
-def _open_cases(known: Known, facts: Facts, builder: FactBuilder) -> NDArray[np.uint8]:
-    """For each lead whether a complaint is open, only something to review is, or neither is known of."""
-    matters = _per_lead(facts, "open_case") == YES
-    found = np.zeros(facts.n, dtype=np.uint8)
-    if matters.any():
-        # The fact is of a complaint or a legal hold: which one, only the cases tell.
-        complaint = cases(known, builder.standing)[0][CASES.index("open_case")] == YES
-        found[matters] = np.where(complaint[matters], COMPLAINT_OPEN, REVIEW_OPEN)
-    return found
-
-
-def _per_lead(facts: Facts, name: str) -> NDArray[Any]:
-    column = facts.columns[name].reshape(-1)
-    return column if len(column) == facts.n else np.repeat(column[:1], facts.n)
-
-
-def _joined(parts: list[Any]) -> Any:
-    names = parts[0].__dataclass_fields__
-    return type(parts[0])(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+        return joined([p[0] for p in parts]), joined([p[1] for p in parts]), None

@@ -23,7 +23,14 @@ log = logging.getLogger("leadwell.serving")
 LINES_WAIT_SECONDS, MOST_LINES = 0.2, 500
 BODY_SECONDS = 2.0
 OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/healthz"})
-KNOWN_PATHS = OPEN_PATHS | {"/metrics", "/v1/score", "/v1/openapi.json"}
+KNOWN_PATHS = OPEN_PATHS | {
+    "/metrics",
+    "/v1/score",
+    "/v1/suppressions",
+    "/v1/permits/check",
+    "/v1/touches",
+    "/v1/openapi.json",
+}
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),

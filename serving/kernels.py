@@ -80,14 +80,15 @@ def suitable(suits, asset_product, segment_product, overview, segment, stage, as
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
 def best_pairs(  # type: ignore[no-untyped-def]
-    permitted, suits, worth, ranks, asset_product, segment_product, overview, replies, bare, personal, primary,
+    permitted, suits, worth, ranks, closed, asset_product, segment_product, overview, replies, bare, personal, primary,
     stage_of_band, band, asked, adverse, meeting, open_case, no_score, patients, audience, product, preferred, weights,
     asset, channel, stage, queue,
 ):  # fmt: skip
     """Per lead the permitted pair of highest preference, its stage and its queue.
 
-    Ties fall to the first asset, then the first channel. A hot or warm lead that somebody may contact in person (a
-    channel of `personal`) goes to its queue even where no content suits.
+    Ties fall to the first asset, then the first channel; `closed[s, c]` marks channels that a segment never chooses. A
+    hot or warm lead that somebody may contact in person (a channel of `personal`) goes to its queue even where no
+    content suits.
     """
     n, assets, channels = permitted.shape
     for i in range(n):
@@ -109,7 +110,7 @@ def best_pairs(  # type: ignore[no-untyped-def]
                 continue
             value = worth[s, g, a] + (weights[0] if exact else 0)
             for c in range(channels):
-                if not permitted[i, a, c] or (a == assets - 1 and not bare[c]):
+                if not permitted[i, a, c] or closed[s, c] or (a == assets - 1 and not bare[c]):
                     continue
                 score = value + ranks[s, c] + (weights[1] if preferred[i] == c + 1 else 0)
                 if score > best:
@@ -127,10 +128,11 @@ def best_pairs(  # type: ignore[no-untyped-def]
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
 def _queue_before_action(asks, meets, hurt, open_case, no_score):  # type: ignore[no-untyped-def]
     """The strongest claim on a lead that needs no action: the index in QUEUE_KEYS, 0 where there is none."""
-    if no_score:
-        return _NO_SCORE
+    # INVARIANT: one re-route, and safety comes first: who asked to be erased may have been harmed all the same.
     if hurt:
         return _ADVERSE_EVENT
+    if no_score:
+        return _NO_SCORE
     if asks:
         return _OFF_LABEL
     if open_case == COMPLAINT_OPEN:

@@ -19,17 +19,22 @@ from features.encode import encode_records
 from features.intake.titles import Titles
 from features.records import Account, Case, Colleague, Consent, Event, Lead, Link, PriorMembership, Suppression, Touch
 from features.tables import Tables
-from policy.audit import pseudonym
+from policy.audit.archive import Archive
+from policy.audit.pseudonyms import pseudonym
 from serving.api import SECTIONS, LeadRequest, Rejection, ScoreRequest, safe_name
+from serving.contact.permits import Permitting
 from serving.decide import Decider, Decisions
-from serving.render import audit_record, render
+from serving.recorded import audit_record
+from serving.render import render
 
 
 class OnlineAnswerer:
     """Answers parsed requests with one decider."""
 
-    def __init__(self, decider: Decider, key: bytes) -> None:
-        self.decider, self.key = decider, key
+    def __init__(
+        self, decider: Decider, key: bytes, archive: Archive | None = None, permitting: Permitting | None = None
+    ) -> None:
+        self.decider, self.key, self.archive, self.permitting = decider, key, archive, permitting
         self.titles = Titles(decider.settings.vocabularies)
         self.titles.warm()
 
@@ -59,15 +64,23 @@ class OnlineAnswerer:
                     decide([position])
                 return
             decisions: Decisions = decider.decide(tables, as_of, replay=as_of < now, threads=1)
+            if self.archive is not None:
+                self.archive.keep(decisions.book, decider.settings)
+                if not decider.requested:
+                    self.archive.keep_assets(decider.assets_version, decisions.facts.assets)
             merged = decisions.known.merged
             for row, position in enumerate(positions):
                 audit_id = os.urandom(16).hex()
-                rendered = render(decisions, row if merged is None else int(merged.survivor[row]))
+                person = row if merged is None else int(merged.survivor[row])
+                rendered = render(decisions, person)
                 if merged is not None:
                     # The person is decided about; the answer goes to whom it was asked for.
                     rendered["lead_id"] = items[row].lead.lead_id
                 rendered["audit_id"] = audit_id
-                found[position] = (rendered, audit_record(rendered, pseudonym(self.key, rendered["lead_id"]), now))
+                if self.permitting is not None and request.holders:
+                    self.permitting.add(rendered, decisions, person, request.holders[position])
+                subject = pseudonym(self.key, rendered["lead_id"])
+                found[position] = (rendered, audit_record(decisions, person, rendered, subject, now))
 
         for positions in grouped(request.leads):
             decide(positions)

@@ -5,25 +5,25 @@ Nothing is decided here, and this is the only place that rounds.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from datetime import UTC
 from itertools import compress
 from typing import Any
 
 import numpy as np
 
-from configs.content import Asset
 from features.pipeline import FeatureSpec
 from features.tables import MICROSECONDS_A_DAY, UNKNOWN_INSTANT, Merged
 from models.scorecard import LogEntry
 from policy.rulings import Rulings, rule
-from serving.actions import NO_ACTION
-from serving.decide import GROUPS, Decisions, rows_of
+from serving.actions.next_action import action, route
+from serving.decide import GROUPS, Decisions
 from serving.further import further_entries
-from serving.kernels import QUEUE_KEYS, largest
+from serving.instants import instant as instant
+from serving.instants import instant_of as instant_of
+from serving.kernels import largest
+from serving.lead_rows import rows_of
 
 PROBABILITY_DIGITS, LOG_ODDS_DIGITS = 6, 12
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - in UTC like every instant; a zone would only be taken off again
 
 
 def render(decisions: Decisions, row: int) -> dict[str, Any]:
@@ -50,8 +50,8 @@ def render(decisions: Decisions, row: int) -> dict[str, Any]:
         },
         "readiness": _unscored(ruled, at) if no_score else told(decisions, row, band),
         "channels": channels,
-        "next_best_action": _action(decisions, row, band, channels),
-        "route": _route(decisions, row, band),
+        "next_best_action": action(decisions, row, band, channels),
+        "route": route(decisions, row, band),
         "assignment": _assignment(decisions, row),
         "freshness": _freshness(decisions, row),
         "withheld": [] if decisions.known.withheld is None else decisions.known.withheld.of(row),
@@ -94,17 +94,6 @@ def versions(decisions: Decisions) -> dict[str, str]:
     return decisions.decider.versions(decisions.book)
 
 
-@lru_cache(maxsize=256)
-def instant(moment: datetime) -> str:
-    """An instant in UTC, to the second where it has no fraction."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
-
-
-def instant_of(micros: int) -> str | None:
-    """An instant from its microseconds, None where unknown."""
-    return None if micros == UNKNOWN_INSTANT else f"{(_EPOCH + timedelta(microseconds=micros)).isoformat()}Z"
-
-
 def driver_value(spec: FeatureSpec, segment_ids: tuple[str, ...], column: int, value: float) -> Any:
     """A feature's value as people read it: a word for a code, an integer where it is one, None where unknown."""
     if value != value:
@@ -118,47 +107,9 @@ def driver_value(spec: FeatureSpec, segment_ids: tuple[str, ...], column: int, v
     return int(value) if value == int(value) else round(value, PROBABILITY_DIGITS)
 
 
-def audit_record(rendered: dict[str, Any], subject: str, now: datetime) -> dict[str, Any]:
-    """What the audit keeps of an answer: codes, versions and the pseudonym; no personal value and no float."""
-    identity = rendered.get("identity")
-    readiness, action = rendered["readiness"], rendered["next_best_action"]
-    probability = readiness["probability"]
-    return {
-        "kind": "decision",
-        "audit_id": rendered["audit_id"],
-        "at": instant(now),
-        "as_of": rendered["as_of"],
-        "subject": subject,
-        "versions": rendered["versions"],
-        "segments": [segment["id"] for segment in rendered["segments"]],
-        "band": readiness["band"],
-        "probability": None if probability is None else f"{probability:.6f}",
-        "channels": {
-            channel: answer["permits"] if answer["permitted"] else [block["rule"] for block in answer["blocks"]]
-            for channel, answer in rendered["channels"].items()
-        },
-        "permitted": [channel for channel, answer in rendered["channels"].items() if answer["permitted"]],
-        "action": [action["action"], action["channel"], action["asset_id"]],
-        "queue": rendered["route"]["queue"].split("/", 1)[0],
-        "assignment": _as_text(rendered["assignment"]),
-        **_further_texts(readiness),
-        **({"merged": len(identity["merged"]), "merged_by": identity["evidence"]} if identity else {}),
-    }
-
-
-def _further_texts(readiness: dict[str, Any]) -> dict[str, Any]:
-    """What the audit keeps of further targets, nothing where the bundle has none."""
-    entries = readiness.get("further")
-    return {"further": {one["target"]: f"{one['probability']:.6f}" for one in entries}} if entries else {}
-
-
 def _assignment(decisions: Decisions, row: int) -> dict[str, Any]:
     words = decisions.assigned.words(row)
     return {k: round(v, PROBABILITY_DIGITS) if isinstance(v, float) else v for k, v in words.items()}
-
-
-def _as_text(assignment: dict[str, Any]) -> dict[str, Any]:
-    return {k: f"{v:.6f}" if isinstance(v, float) else v for k, v in assignment.items()}
 
 
 def _known(share: float) -> float | None:
@@ -285,80 +236,6 @@ def _channels(decisions: Decisions, row: int, ruled: Rulings, at: int) -> dict[s
             "blocks": against.blocks,
         }
     return found
-
-
-def _action(decisions: Decisions, row: int, band: str, channels: dict[str, Any]) -> dict[str, Any]:
-    chosen, decider = decisions.chosen, decisions.decider
-    asset_row, channel_row = int(chosen.asset[row]), int(chosen.channel[row])
-    if asset_row == NO_ACTION:
-        key = QUEUE_KEYS[int(chosen.queue[row])]
-        if key in _ENDS_AUTOMATION:
-            because = [_QUEUE_FACTS[key]]
-        elif any(answer["permitted"] for answer in channels.values()):
-            segment, _, stage = _chosen_for(decisions, row, band)
-            because = [["suitable_content", "known", "none"], segment, stage]
-        else:
-            because = _missing(channels)
-        return {
-            "action": "owner_follow_up" if key == "meeting" else "none",
-            "channel": None,
-            "asset_id": None,
-            "expires_at": None,
-            "because": because,
-        }
-    asset: Asset | None = decider.assets[asset_row] if asset_row < len(decider.assets) else None
-    channel = decisions.book.channels[channel_row]
-    return {
-        "action": decider.plan.verb(asset, channel),
-        "channel": channel,
-        "asset_id": asset.asset_id if asset else None,
-        "expires_at": instant_of(decisions.permits_end.item(row, channel_row)),
-        "because": _chosen_for(decisions, row, band),
-    }
-
-
-def _chosen_for(decisions: Decisions, row: int, band: str) -> list[list[Any]]:
-    """What content has to suit: the primary segment, the band, the stage."""
-    return [
-        ["segment", "known", decisions.members.segment_ids[int(decisions.members.primary[row])]],
-        ["band", "unknown" if band == "unknown" else "known", band],
-        ["stage", "known", decisions.decider.settings.actions.stages[int(decisions.chosen.stage[row])]],
-    ]
-
-
-def _missing(channels: dict[str, Any]) -> list[list[Any]]:
-    """The unknown facts that stop some channel, each with where to supply it; known reasons where none is missing."""
-    unknown: dict[str, list[Any]] = {}
-    known: dict[str, list[Any]] = {}
-    for answer in channels.values():
-        for block in answer.get("blocks", ()):
-            for because in block["because"]:
-                (unknown if because[1] == "unknown" else known).setdefault(because[0], because)
-    return list((unknown or known).values())
-
-
-def _route(decisions: Decisions, row: int, band: str) -> dict[str, Any]:
-    key = int(decisions.chosen.queue[row])
-    territories = decisions.known.leads.get("territory")
-    territory = territories[row] if territories is not None else None
-    said = ["band", "unknown" if band == "unknown" else "known", band]
-    because = _QUEUE_FACTS.get(QUEUE_KEYS[key], said)
-    return {"queue": decisions.decider.plan.queue(key, territory), "because": [because]}
-
-
-_QUEUE_FACTS: dict[str, list[Any]] = {
-    "no_score": ["no_score", "known", "yes"],
-    "adverse_event": ["adverse_event_open", "known", "yes"],
-    "off_label": ["off_label_open", "known", "yes"],
-    "meeting": ["meeting_booked", "known", "yes"],
-    "complaint": ["complaint_open", "known", "yes"],
-    "review": ["legal_hold", "known", "yes"],
-    "patient": ["audience", "known", "patient or caregiver"],
-    # Nothing forbids it: nothing is done for this lead, so that what is done for the others can be measured.
-    "holdout": ["arm", "known", "holdout: measured against"],
-}
-# A matter that a person takes over whatever is permitted, and what is withheld to be measured against.
-_ENDS_AUTOMATION = frozenset({"meeting", "holdout"})
 
 
 def _freshness(decisions: Decisions, row: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from configs.errors import InputInvalid
 from configs.settings import Settings
 from features.encode import encode_records
 from features.engagement import EngagementPlan, measure
-from features.intake.sources import complete_as_of
+from features.intake.feed import complete_as_of
 from features.intake.titles import Titles
 from features.records import TABLES, Account, Lead, Link
 from features.tables import UNKNOWN_INSTANT, Tables

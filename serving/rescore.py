@@ -29,11 +29,18 @@ from features.intake.partitions import plan_partitions
 from features.intake.scan import most_rows
 from features.intake.sources import Intake
 from features.tables import Tables
-from policy.audit import AuditLog
+from policy.audit.archive import Archive
+from policy.audit.log import AuditLog
+from policy.audit.merkle import merkle_root
+from serving.actions.capacity import counts as counts_of
+from serving.actions.capacity import filled, waiting
 from serving.arms.columns import assignments_table
 from serving.columns import SUMMARY, crm_table, decision_table, merged_table, speaks, summary_table
+from serving.contact.store_tables import with_stops
 from serving.decide import Decider, Decisions
+from serving.feed_memory import stops_seen, stops_to_remember
 from serving.files import only_writer, sha256_of, whole_or_nothing, write_csv, write_json
+from serving.store.store import Store
 
 Progress = Callable[[str, int, int], None]
 
@@ -60,6 +67,7 @@ class PartResult:
     index: int
     leads: int
     merged: pa.Table
+    waiting: pa.Table
     leaves: bytes
     permitted: dict[str, int]
     summary: list[dict[str, Any]]
@@ -78,6 +86,7 @@ def rescore(
     suppressions_complete_as_of: datetime | None = None,
     audit: Path | None = None,
     buckets: Path | None = None,
+    store: Store | None = None,
     progress: Progress | None = None,
 ) -> Rescored:
     """Decide about every lead of the files and put the result at `out` in one step.
@@ -94,6 +103,7 @@ def rescore(
         suppressions_complete_as_of: until when the suppression feed is complete, where its file does not say.
         audit: folder of the audit log; none is written when absent.
         buckets: the store of rows that earlier runs read, brought up to date; the result is the same without it.
+        store: stops and touches to be counted beside those of the files.
         progress: told (what, done, of how many).
     """
     notes: list[str] = []
@@ -108,11 +118,13 @@ def rescore(
             count=count,
             as_of=as_of,
             suppressions_complete_as_of=suppressions_complete_as_of,
+            suppressions_before=stops_seen(out),
             progress=told,
             buckets=buckets,
         ) as plan:
             notes.extend(plan.notes)
-            yield from enumerate(plan.parts())
+            parts = with_stops(plan.parts(), store, settings, as_of, replay=job.replay, leads=files["leads"])
+            yield from enumerate(parts)
 
     job = _Job(bundle, settings, as_of, now is not None and as_of < now)
     done = _run(read, count, decider, job, out, workers=workers, audit=audit, progress=progress)
@@ -129,6 +141,7 @@ def rescore_intake(
     assets: tuple[Asset, ...] | None = None,
     now: datetime | None = None,
     audit: Path | None = None,
+    store: Store | None = None,
     progress: Progress | None = None,
 ) -> Rescored:
     """The same for tables that are in memory already, such as a flat export; `assets` replace the inventory."""
@@ -136,7 +149,8 @@ def rescore_intake(
     if assets is not None:
         decider = decider.with_assets(assets)
     job = _Job(bundle, settings, as_of, now is not None and as_of < now)
-    return _run(lambda _: iter([(0, intake)]), 1, decider, job, out, workers=1, audit=audit, progress=progress)
+    parts = list(enumerate(with_stops([intake], store, settings, as_of, replay=job.replay)))
+    return _run(lambda _: iter(parts), 1, decider, job, out, workers=1, audit=audit, progress=progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +274,7 @@ def write_part(
         index=index,
         leads=table.num_rows,
         merged=merged_table(decisions),
+        waiting=waiting(decisions, speaks(decisions)),
         leaves=leaves_of(decisions),
         permitted=dict(zip(decisions.book.channels, permitted, strict=True)),
         summary=summary_table(decisions).to_pylist(),
@@ -300,15 +315,6 @@ def leaves_of(decisions: Decisions) -> bytes:
     )
 
 
-def merkle_root(leaves: bytes) -> str:
-    """Root over 32-byte leaves as in RFC 6962: leaves and nodes are told apart, an odd node moves up as it is."""
-    level = [hashlib.sha256(b"\x00" + leaves[at : at + 32]).digest() for at in range(0, len(leaves), 32)]
-    while len(level) > 1:
-        paired = [hashlib.sha256(b"\x01" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=False)]
-        level = paired + ([level[-1]] if len(level) % 2 else [])
-    return (level[0] if level else hashlib.sha256(b"").digest()).hex()
-
-
 def _finish(
     results: list[PartResult],
     rejects: list[pa.Table],
@@ -330,6 +336,8 @@ def _finish(
     # A lead that was merged away is decided about with its person: it is named here and nowhere else.
     merged = pa.concat_tables([result.merged for result in results]).sort_by("lead_id")
     write_csv(merged, folder / "merged.csv")
+    routes = filled([result.waiting for result in results], job.settings.actions.teams)
+    write_csv(routes, folder / "routes.csv")
     _write_summary(results, folder)
     # Sorted, so that the root says what was decided and not how it was partitioned.
     leaves = b"".join(result.leaves for result in results)
@@ -345,16 +353,26 @@ def _finish(
         "merged": merged.num_rows,
         "merkle_root": root,
     }
-    if audit is not None:
-        log = AuditLog.claim(audit, "rescore")
-        log.append({"kind": "rescore", **run})
-        log.close()
     listed = {
         str(path.relative_to(folder)): {"sha256": sha256_of(path), "bytes": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    manifest = {**run, "permitted": permitted, "rows": counts, "rejected": rejected.num_rows, "files": listed}
+    if audit is not None:
+        # INVARIANT: no result without its audit record, which says what is in every file of it.
+        Archive(audit).keep(book, decider.settings)
+        log = AuditLog.claim(audit, "rescore")
+        log.append({"kind": "rescore", **run, "files": {name: one["sha256"] for name, one in listed.items()}})
+        log.close()
+    manifest = {
+        **run,
+        "permitted": permitted,
+        "teams": counts_of(routes),
+        "rows": counts,
+        "suppressions_seen": stops_to_remember(stops_seen(out), counts, job.settings.quality.suppression_feed),
+        "rejected": rejected.num_rows,
+        "files": listed,
+    }
     # INVARIANT: the manifest is the last file, so a folder without one is not a result.
     write_json(folder / "manifest.json", manifest)
     return Rescored(out, leads, rejected.num_rows, permitted, root)

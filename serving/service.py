@@ -1,7 +1,9 @@
 """The BentoML service: it reads the champion bundle at its start and puts the guard and the scoring app in front.
 
 Environment, read once: LEADWELL_API_KEY (several, comma-separated, while a key is rotated), LEADWELL_ALLOW_NO_KEY,
-LEADWELL_BUNDLE or LEADWELL_CHAMPION, LEADWELL_CONFIGS, LEADWELL_AUDIT, LEADWELL_AS_OF, LEADWELL_WORKERS.
+LEADWELL_BUNDLE or LEADWELL_CHAMPION, LEADWELL_CONFIGS, LEADWELL_AUDIT, LEADWELL_STORE (a file or
+postgresql://..., `none` for none; the file store.db beside the audit folder when absent), LEADWELL_AS_OF,
+LEADWELL_WORKERS.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ from configs.errors import InputInvalid, LeadwellError
 from configs.settings import load_settings
 from serving.app import Front, Scoring, build_app
 from serving.guard import Guard, JsonLines, Keys, TogetherHandler
-from serving.start import champion_bundle, start_scoring, steady
+from serving.start import champion_bundle, start_contact, start_scoring, steady
 
 CONFIGS = os.environ.get("LEADWELL_CONFIGS")
 SETTINGS = load_settings(Path(CONFIGS) if CONFIGS else None)
+AUDIT = Path(os.environ.get("LEADWELL_AUDIT", "artifacts/audit"))
+STORE = os.environ.get("LEADWELL_STORE") or str(AUDIT.parent / "store.db")
 KEYS = Keys.of(os.environ.get("LEADWELL_API_KEY"), allow_none=os.environ.get("LEADWELL_ALLOW_NO_KEY") == "1")
 log = logging.getLogger("leadwell.serving")
 
@@ -67,11 +71,13 @@ class LeadScoring:
     """Scores leads; alive without a bundle, ready with one."""
 
     def __init__(self) -> None:
+        # Stops are taken whether or not there is a bundle to score with.
+        if STORE != "none":
+            start_contact(SCORING, AUDIT, STORE)
         # A worker that cannot read its bundle stays alive and says what to run; it never answers from something older.
         try:
             bundle, expected = champion_bundle(os.environ.get("LEADWELL_BUNDLE"), os.environ.get("LEADWELL_CHAMPION"))
-            audit = Path(os.environ.get("LEADWELL_AUDIT", "artifacts/audit"))
-            start_scoring(SCORING, bundle, audit, expected=expected)
+            start_scoring(SCORING, bundle, AUDIT, expected=expected)
             steady()
         except LeadwellError as error:
             SCORING.missing = str(error)
@@ -82,10 +88,12 @@ class LeadScoring:
         """Note the head of the audit chain, so that no tail can be cut off unseen after an orderly stop."""
         if SCORING.journal is not None:
             SCORING.journal.close()
+        if SCORING.contact is not None:
+            SCORING.contact.close()
 
     async def __is_ready__(self) -> bool:
-        """Whether a bundle was read and leads can be scored."""
-        return SCORING.ready
+        """Whether a bundle was read, leads can be scored, and the store answers."""
+        return await SCORING.reachable()
 
 
 # BentoML's decorator makes a service of the class, which its types do not say.

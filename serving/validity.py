@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from features.columns import exact
 from features.tables import MICROSECONDS_A_DAY, UNKNOWN_INSTANT, Columns, Known
+from serving.calling import calling_hours
 from serving.kernels import earliest_expiry, earliest_stop
 
+__all__ = ["calling_hours", "permits_end"]
 _HOUR = 3_600_000_000
 
 
@@ -20,12 +22,13 @@ def permits_end(
     *,
     suppressions: Columns,
     lead_stops: NDArray[np.bool_],
+    calling: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Microseconds since 1970 for each lead and channel.
 
     The earliest of: some hours after `as_of`; the end of its UTC day, whose parameters, counts and approvals were used;
     the day the suppression feed becomes too old; the lead's first consent for the channel that runs out; the
-    first stop for it that is on record already and begins later.
+    first stop for it that is on record already and begins later; the end of the calling hours that are open now.
 
     Args:
         known: what is known.
@@ -34,6 +37,7 @@ def permits_end(
         feed_max_age_days: how old the suppression feed may be.
         suppressions: with those that begin after `as_of`, which `known` no longer has.
         lead_stops: for each code of a reason whether it concerns the lead as a whole.
+        calling: by lead and channel when calling hours end, as `serving/calling.py` says.
     """
     end = min(known.as_of_us + valid_hours * _HOUR, (known.as_of_day + 1) * MICROSECONDS_A_DAY)
     if known.suppressions_complete_as_of != UNKNOWN_INSTANT:
@@ -51,7 +55,7 @@ def permits_end(
         since = exact(suppressions, "since_at", np.int64, size)
         if since.max() > known.as_of_us:
             _end_at_stops(known, suppressions, np.flatnonzero(since > known.as_of_us), lead_stops, ends)
-    return ends
+    return ends if calling is None else np.minimum(ends, calling)
 
 
 def _end_at_stops(

@@ -313,7 +313,7 @@ def test_an_interrupted_rescoring_of_two_workers_says_so_in_one_line(small_world
 
 
 def test_a_damaged_audit_log_is_named(tmp_path: Path) -> None:
-    from policy.audit import AuditLog
+    from policy.audit.log import AuditLog
 
     log = AuditLog(tmp_path / "audit", "worker")
     for number in range(3):

@@ -269,8 +269,8 @@ def test_what_became_known_later_changes_nothing(world: World) -> None:
         assert world.ask([more])[0] == world.ask([item])[0]
 
 
-def test_a_booked_meeting_ends_automation_and_an_adverse_event_goes_to_drug_safety(world: World) -> None:
-    for kind, queue in (("meeting", "account_owner"), ("adverse_event", "drug_safety")):
+def test_a_booked_meeting_ends_automation_and_an_adverse_event_goes_to_pharmacovigilance(world: World) -> None:
+    for kind, queue in (("meeting", "account_owner"), ("adverse_event", "pharmacovigilance")):
         item = next(item for item in world.items if not item["cases"])
         case = {
             "case_id": "c1", "lead_id": item["lead"]["lead_id"], "kind": kind, "opened_at": AS_OF - timedelta(days=1)

@@ -37,6 +37,10 @@ def told(facts: Facts, name: str, lead: int = 0) -> str | None:
     return SETTINGS.facts[name].values[code - 1] if code else None
 
 
+# As old as their country: features/law.py and features/register.py know their age.
+PLACES = ("jurisdiction", "us_state")
+
+
 def test_the_volatile_facts_declare_a_maximum_age_and_the_builder_knows_every_one_that_does() -> None:
     volatile = ("role", "treatment_role", "influence", "organization_type", "parent_organization_type", "care_setting")
     assert {SETTINGS.facts[name].max_age_days for name in volatile} == {LIMIT}
@@ -45,12 +49,12 @@ def test_the_volatile_facts_declare_a_maximum_age_and_the_builder_knows_every_on
     declared = {
         name
         for name, fact in SETTINGS.facts.items()
-        if fact.max_age_days is not None and fact.source.startswith(("leads.", "accounts.")) and name != "jurisdiction"
+        if fact.max_age_days is not None and fact.source.startswith(("leads.", "accounts.")) and name not in PLACES
     }
     assert set(volatile) <= declared
     assert len(BUILDER.lead_ages.rows) + len(BUILDER.account_ages.rows) == len(declared)
     others = {name for name, fact in SETTINGS.facts.items() if fact.max_age_days is not None} - declared
-    assert all(name == "jurisdiction" or "suppressions" in SETTINGS.facts[name].source for name in others)
+    assert all(name in PLACES or "suppressions" in SETTINGS.facts[name].source for name in others)
 
 
 @pytest.mark.parametrize(("days", "expected"), [(0, "nurse"), (LIMIT, "nurse"), (LIMIT + 1, None)])

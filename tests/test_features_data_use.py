@@ -42,7 +42,7 @@ def ago(days: float) -> datetime:
 
 
 def lead(lead_id: str = "L", **fields: Any) -> Lead:
-    told = {"audience": "hcp", "country": "US", "recorded_at": ago(300), "verified_at": ago(100)}
+    told = {"audience": "hcp", "country": "US", "source": "web_form", "recorded_at": ago(300), "verified_at": ago(100)}
     return Lead(lead_id=lead_id, **{**told, **fields})
 
 
@@ -536,8 +536,9 @@ def test_every_declared_feature_and_attribute_has_purposes_and_sources() -> None
         assert purposes_of(feature, SHIPPED.data_use), feature.name
         assert sources_of(feature, SHIPPED.data_use), feature.name
     named = {feature.name: feature for feature in features}
-    assert rules_of(named["engagement_email_open_count_30d"], SHIPPED.data_use) == ("USE-01", "USE-02", "USE-03")
-    assert rules_of(named["fit_condition_focus"], SHIPPED.data_use) == ("FEA-01",)
+    opened = rules_of(named["engagement_email_open_count_30d"], SHIPPED.data_use)
+    assert opened == ("USE-01", "USE-02", "USE-03", "US-06-F")
+    assert rules_of(named["fit_condition_focus"], SHIPPED.data_use) == ("FEA-01", "US-06-F")
     assert purposes_of(named["engagement_email_open_count_30d"], SHIPPED.data_use) == (
         "promotion", "medical_education", "profiling",
     )  # fmt: skip

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from configs.content import Asset
 from configs.errors import InputInvalid
-from configs.settings import DEFAULTS, Settings, _Reader
+from configs.settings import DEFAULTS, Settings, _Reader, load_settings
 from configs.vocabulary import Vocabulary
 from features.columns import first_of_each
 from features.encode import encode_records
@@ -28,7 +28,7 @@ from features.tables import NO, UNKNOWN_INSTANT, YES, Tables, microseconds
 
 T0 = datetime(2026, 5, 1, 12, tzinfo=UTC)
 VOCABULARIES = _Reader(DEFAULTS, []).vocabularies()
-SETTINGS = Settings.model_construct(vocabularies=VOCABULARIES)
+SETTINGS = Settings.model_construct(vocabularies=VOCABULARIES, quality=load_settings().quality)
 
 
 def _asset(asset_id: str) -> Asset:
@@ -219,7 +219,7 @@ def _world(draw: st.DrawFn) -> dict[str, list[msgspec.Struct]]:
             recorded_at=draw(maybe),
             status=draw(_coded("consent_status")),
             product=draw(_coded("product")),
-            proof=draw(st.sampled_from([None, " ", "form 7"])),
+            proof=draw(st.sampled_from([None, " ", "form 7", "N/A", "none "])),
             jurisdiction=draw(st.sampled_from([None, "US", "Mars"])),
             expires_at=draw(maybe),
         )
@@ -337,3 +337,13 @@ def test_vocabularies_that_changed_are_not_mistaken_for_those_before() -> None:
     before = encode_records(lead, vocabularies=VOCABULARIES).leads["country"][0]
     assert encode_records(lead, vocabularies=swapped).leads["country"][0] == 2
     assert encode_records(lead, vocabularies=VOCABULARIES).leads["country"][0] == before
+
+
+@pytest.mark.parametrize("text", [None, "", "  ", "n/a", "N/A", " none", "NULL", "unknown", "missing", "-", "?", "no"])
+def test_a_word_that_stands_for_nothing_is_no_evidence_of_a_consent(text: str | None) -> None:
+    row = Consent(lead_id="L", captured_at=datetime(2026, 1, 1, tzinfo=UTC), status="granted", proof=text)
+    tables = encode_records([Lead(lead_id="L")], consents=[row], vocabularies=SETTINGS.vocabularies)
+    assert tables.consents["proven"].tolist() == [NO]
+    proven = encode_records([Lead(lead_id="L")], consents=[msgspec.structs.replace(row, proof="form 7")],
+                            vocabularies=SETTINGS.vocabularies)  # fmt: skip
+    assert proven.consents["proven"].tolist() == [YES]

@@ -358,8 +358,9 @@ def test_exactly_ten_real_pardot_leads_are_stopped_by_the_flag_and_null_says_not
     known = set(read_ids(tmp_path))
     assert {lead for lead, *_ in stops} & known == deleted
     opted = fact(tmp_path, "opt_out")
-    assert {lead for lead, value in opted.items() if value == "yes"} == flagged
-    assert {value for lead, value in opted.items() if lead not in flagged} == {None}  # neither "no" nor a grant
+    # Who is in the recycle bin is on the no-contact list, which is an opt-out too.
+    assert {lead for lead, value in opted.items() if value == "yes"} == deleted
+    assert {value for lead, value in opted.items() if lead not in deleted} == {None}  # neither "no" nor a grant
     assert set(fact(tmp_path, "consent").values()) == {None}
     # Of 100 rows of opportunity_prospect 4 name an opportunity that is in this sample.
     counts = found.counts["pardot.opportunity_prospect"]

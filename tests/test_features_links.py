@@ -66,9 +66,12 @@ def click(lead_id: str, event_id: str = "e", days: float = 3, late: float = 0) -
 def test_without_a_link_in_force_the_same_object_comes_back() -> None:
     plain = world([lead("a"), lead("b")])
     assert follow_links(plain, AS_OF, RULES) is plain
-    for words in ([link("a", "b", -1)], [link("a", "b", 2), link("b", "a", 1, "different")], [link("a", "b", 1, "?")]):
+    for words in ([link("a", "b", -1)], [link("a", "b", 2), link("b", "a", 1, "different")]):
         tables = world([lead("a"), lead("b")], words)
         assert follow_links(tables, AS_OF, RULES) is tables
+    tables = world([lead("a"), lead("b")], [link("a", "b", 1, "?")])
+    doubted = follow_links(tables, AS_OF, RULES)  # nobody merged, and both in doubt
+    assert doubted.merged is None and doubted.doubted.tolist() == [True, True] and doubted.leads is tables.leads
 
 
 def test_every_row_of_a_merged_lead_belongs_to_the_survivor_and_it_is_not_present() -> None:

@@ -96,7 +96,9 @@ def test_fit_features_are_codes_and_days_and_unknown_is_nan():
 
 
 def flat(visits, source):
-    tables = encode_records([Lead(lead_id="a", role="nurse"), Lead(lead_id="b")], vocabularies=VOCABULARIES)
+    # What nobody registered may come from health records: of somebody unknown nothing of it may be used.
+    leads = [Lead(lead_id="a", role="nurse", audience="buyer"), Lead(lead_id="b", audience="buyer")]
+    tables = encode_records(leads, vocabularies=VOCABULARIES)
     return replace(
         tables,
         attributes={"Total Visits": np.array(visits, dtype=float), "Lead Source": np.array(source, dtype=object)},
@@ -105,12 +107,12 @@ def flat(visits, source):
 
 def test_a_flat_export_has_its_attributes_and_only_what_its_tables_can_tell():
     spec = fit_spec(SETTINGS, flat([3, np.nan], ["Google", "Chat"]))
-    assert spec.names == ("fit_role", "fit_lead_source", "fit_total_visits")
+    assert spec.names == ("fit_audience", "fit_role", "fit_lead_source", "fit_total_visits")
     assert spec.categories["fit_lead_source"] == ("Chat", "Google")
-    assert spec.categorical == (0, 1)
+    assert spec.categorical == (0, 1, 2)
     later = build_features(flat([np.inf, 4], ["Unseen", None]), AS_OF, spec, ViewRules.of(SETTINGS)).matrix
-    assert np.isnan(later[:, 1]).all()
-    np.testing.assert_array_equal(later[:, 2], [np.nan, 4])
+    assert np.isnan(later[:, 2]).all()
+    np.testing.assert_array_equal(later[:, 3], [np.nan, 4])
     assert FeatureSpec.from_json(spec.to_json()) == spec
 
 

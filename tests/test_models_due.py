@@ -36,7 +36,9 @@ def due(condition: str, *, lead: dict[str, Any] | None = None, **tables: Any) ->
     parsed = parse(condition, domain.facts, domain.parameters)
     asked = AskedFacts.of(shipped(), facts_used(parsed))
     rules = DueRules.of(shipped(), [normal_form(parsed, domain, AS_OF.date())], asked)
-    given = {"lead_id": "L", "country": "US", "recorded_at": ago(0), "created_at": ago(900)} | (lead or {})
+    given = {"lead_id": "L", "country": "US", "source": "web_form", "recorded_at": ago(0), "created_at": ago(900)} | (
+        lead or {}
+    )
     encoded = encode_records([Lead(**given)], **tables, vocabularies=shipped().vocabularies)
     known = asked.view(encoded, AS_OF)
     people = People.of(encoded, colleagues=rules.colleagues)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import exp, sqrt
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,7 +130,8 @@ def test_the_error_that_refitting_shows_counts_as_often_as_the_setting_says() ->
     shown = 0.05 + 0.2 * p
     without = estimate_hidden(z, y, order, Repeats(lead, 2.0))
     once, thrice = (
-        estimate_hidden(z, y, order, Repeats(lead, 2.0), model_variance=shown, times=times) for times in (1.0, 3.0)
+        estimate_hidden(z, y, order, Repeats(lead, 2.0), model_variance=shown, times=times, growth=1.0)
+        for times in (1.0, 3.0)
     )
     assert once.model_error == pytest.approx(float(shown.mean()))
     # The levels of the months are moved a little before the line is drawn.
@@ -137,6 +139,33 @@ def test_the_error_that_refitting_shows_counts_as_often_as_the_setting_says() ->
     at = np.array([0.1, 0.3])
     np.testing.assert_allclose((thrice.variance(at) - once.variance(at)), 2 * (0.05 + 0.2 * at), rtol=0.1)
     assert (without.variance(at) < once.variance(at)).all()
+
+
+def test_the_error_rises_as_much_more_steeply_as_the_setting_says_and_keeps_its_mean() -> None:
+    z, y, order, lead = _repeated(7, 5000, 0.7)
+    p = probability(z)
+    even, steep = (
+        estimate_hidden(z, y, order, Repeats(lead, 2.0), model_variance=0.05 + 0.2 * p, times=2.0, growth=growth)
+        for growth in (1.0, 3.0)
+    )
+    assert steep.slope == pytest.approx(3 * even.slope)
+    # Both lines go through the mean: 2 (0.05 + 0.2 m) = even.base + even.slope m.
+    middle = (even.base - steep.base) / (steep.slope - even.slope)
+    assert middle == pytest.approx(float(p.mean()), abs=0.01)
+    falling = estimate_hidden(z, y, order, Repeats(lead, 2.0), model_variance=0.3 - 0.2 * p)
+    assert falling.slope == 0.0
+
+
+def test_rows_that_refitting_was_not_looked_at_do_not_flatten_its_line() -> None:
+    z, y, order, lead = _repeated(7, 5000, 0.7)
+    shown = 0.05 + 0.2 * probability(z)
+    looked = np.arange(len(z)) % 4 == 0
+    # What a segment's own booster adds makes every row's value another one, also of a row that has a mean.
+    mixed = np.where(looked, shown, shown[looked].mean() + 1e-6 * np.arange(len(z)) / len(z))
+    own = estimate_hidden(z, y, order, Repeats(lead, 2.0), model_variance=mixed, looked=looked)
+    every = estimate_hidden(z, y, order, Repeats(lead, 2.0), model_variance=shown)
+    assert own.slope == pytest.approx(every.slope, rel=0.02)
+    assert own.model_error == pytest.approx(every.model_error, rel=0.02)
 
 
 def test_an_outcome_that_moves_the_next_one_widens_the_interval_as_the_square_of_its_effect() -> None:
@@ -159,6 +188,30 @@ def fitted() -> Readiness:
     return fit_readiness(
         X, y, segment, fold, order % 3, SPEC, SETTINGS, segment_ids=SEGMENTS, repeats=Repeats(order // 3, 2.0)
     )
+
+
+def test_segments_with_a_booster_of_their_own_do_not_flatten_the_line_of_the_models_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: dict[str, Any] = {}
+
+    def kept(*arguments: Any, **named: Any) -> Hidden:
+        given.update(named)
+        return estimate_hidden(*arguments, **named)
+
+    monkeypatch.setattr("models.readiness.estimate_hidden", kept)
+    monkeypatch.setattr("models.boosting.VARIANCE_ROWS", 500)
+    X, y, segment, fold, order, _ = make_world(6000, 1)
+    own = fit_readiness(
+        X, y, segment, fold, order % 3, SPEC, SETTINGS, segment_ids=SEGMENTS, repeats=Repeats(order // 3, 2.0)
+    )
+    assert own.weights
+    looked = given["looked"]
+    assert 300 <= looked.sum() < 1100
+    # Where nobody has a booster of their own, a row that was not looked at has the mean of those that were.
+    nobody = segment == SEGMENTS.index("tiny")
+    assert len(np.unique(given["model_variance"][nobody & ~looked])) == 1
+    assert len(np.unique(given["model_variance"][nobody & looked])) == (nobody & looked).sum()
 
 
 def _with_hidden(readiness: Readiness, hidden: Hidden) -> Readiness:

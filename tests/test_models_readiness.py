@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from configs.errors import BundleRefused, ConfigInvalid
 from configs.training_settings import TrainingSettings
 from models.bands import REASONS
-from models.boosting import _folds_of
+from models.boosting import _folds_of, _parts_of
 from models.calibration import log_loss, probability
+from models.intervals import Earlier, Repeats
 from models.readiness import PARTS_BESIDE, fit_beside, fit_readiness
 from models.scores import Readiness
 
@@ -283,9 +284,9 @@ def test_the_shared_model_beside_ours_is_what_is_fitted_when_no_segment_may_have
 
 def test_many_rows_are_left_out_in_fewer_folds_and_no_account_in_two(monkeypatch: pytest.MonkeyPatch) -> None:
     fold = np.arange(10) % 5
-    assert _folds_of(fold).tolist() == fold.tolist()
+    assert _folds_of(fold, _parts_of(len(fold))).tolist() == fold.tolist()
     monkeypatch.setattr("models.boosting.MANY_ROWS", 10)
-    merged = _folds_of(fold)
+    merged = _folds_of(fold, _parts_of(len(fold)))
     assert len(np.unique(merged)) == 3
     assert all(len(np.unique(merged[fold == k])) == 1 for k in range(5))
 
@@ -321,3 +322,65 @@ def test_parts_that_do_not_fit_together_are_refused(readiness: Readiness, file: 
     files[file] = files[file].replace(old, new)
     with pytest.raises(BundleRefused):
         Readiness.from_files(files)
+
+
+def test_a_fit_with_the_cross_fit_of_another_on_the_same_rows_answers_the_same(world: World) -> None:
+    X, y, segment, fold, order, _ = world
+    both = fit_beside(X, y, segment, fold, order, SPEC, SETTINGS, segment_ids=SEGMENTS)
+    assert both.readiness.weights
+    again = fit_readiness(X, y, segment, fold, order, SPEC, SETTINGS, segment_ids=SEGMENTS, pooled=both.pooled)
+    first, second = both.readiness.predict(X, segment), again.predict(X, segment)
+    np.testing.assert_allclose(first.log_odds, second.log_odds, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(first.lower, second.lower, rtol=0, atol=1e-9)
+    assert again.records == both.readiness.records
+
+
+def test_with_many_rows_of_a_segment_nothing_is_tried_beside(
+    world: World, readiness: Readiness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y, segment, fold, order, _ = world
+    # What this world's segments have of their own is beside the pooled booster.
+    beside = {part / (1 - part) for part in PARTS_BESIDE}
+    assert readiness.weights and set(readiness.weights.values()) <= beside
+    monkeypatch.setattr("models.readiness.BESIDE_ROWS", 0)
+    found = fit_readiness(X, y, segment, fold, order, SPEC, SETTINGS, segment_ids=SEGMENTS)
+    assert not set(found.weights.values()) & beside
+
+
+def test_a_cross_fit_of_some_rows_serves_a_fit_on_more_of_them_as_well_as_its_own(world: World) -> None:
+    X, y, segment, fold, order, _ = world
+    some = order < 4500
+    rows = (X[some], y[some], segment[some], fold[some], order[some])
+    pooled = fit_beside(*rows, SPEC, SETTINGS, segment_ids=SEGMENTS).pooled
+    carried = fit_readiness(X, y, segment, fold, order, SPEC, SETTINGS, segment_ids=SEGMENTS, pooled=pooled)
+    alone = fit_readiness(*rows, SPEC, SETTINGS, segment_ids=SEGMENTS)
+    chosen = fit_readiness(X, y, segment, fold, order, SPEC, SETTINGS, segment_ids=SEGMENTS)
+    assert carried.notes["rows"] == len(y)
+    assert carried.notes["pooled_rounds"] == alone.notes["pooled_rounds"]
+    later, happened, of, *_ = make_world(6000, 21)
+    loss = {
+        name: log_loss(happened, one.predict(later, of).log_odds)
+        for name, one in {"carried": carried, "chosen": chosen, "alone": alone}.items()
+    }
+    gap = loss["carried"] - loss["chosen"]
+    assert gap.mean() < 2 * gap.std() / np.sqrt(len(gap))
+    assert loss["carried"].mean() < loss["alone"].mean() + 0.002
+
+
+def test_earlier_rows_tell_what_is_hidden_and_change_nothing_else(world: World) -> None:
+    X, y, segment, fold, order, _ = world
+    # Three rows of each lead: the first of them is learned from by nobody.
+    lead, snapshot = order // 3, order % 3
+    old = snapshot == 0
+    earlier = Earlier(X[old], y[old], segment[old], fold[old], snapshot[old].astype(float), lead[old])
+    rows = (X[~old], y[~old], segment[~old], fold[~old], snapshot[~old])
+    without, given = (
+        fit_readiness(*rows, SPEC, SETTINGS, segment_ids=SEGMENTS, repeats=Repeats(lead[~old], 1.0, more))
+        for more in (None, earlier)
+    )
+    assert given.to_files()["pooled.txt"] == without.to_files()["pooled.txt"]
+    assert given.lines == without.lines
+    assert given.records == without.records
+    np.testing.assert_array_equal(given.predict(X, segment).log_odds, without.predict(X, segment).log_odds)
+    assert given.hidden.pairs > 2 * without.hidden.pairs > 0
+    assert given.hidden.lasting_error < without.hidden.lasting_error

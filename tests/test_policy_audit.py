@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import hmac
 import json
 import os
@@ -16,7 +17,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from configs.errors import AuditBroken
-from policy.audit import GENESIS, AuditLog, canonical, pseudonym, pseudonym_key, read_records, verify
+from policy.audit.chain import chained, erased_line, read_records, verify
+from policy.audit.checkpoints import GENESIS, Checkpoint, read_checkpoints
+from policy.audit.log import AuditLog, canonical, pseudonym, pseudonym_key
 
 
 def written(folder: Path, records: int = 5) -> Path:
@@ -41,7 +44,7 @@ def test_what_was_written_verifies_over_restarts_and_workers(tmp_path: Path) -> 
     other = AuditLog(tmp_path, "w2")
     other.close()
     found = verify(tmp_path)
-    assert (found.files, found.records, found.checkpoints) == (3, 6 + 3 + 1, 3)
+    assert (found.files, found.records, found.checkpoints) == (3, 6 + 3 + 1, 6)
     header = json.loads(second.read_bytes().splitlines()[0])
     assert header["previous"] == json.loads(first.read_bytes().splitlines()[-1])["~hash"]
     assert json.loads(first.read_bytes().splitlines()[0])["previous"] == GENESIS
@@ -90,6 +93,54 @@ def test_a_whole_chain_rewritten_with_right_hashes_differs_from_its_checkpoint(t
     path.write_bytes(log.path.read_bytes())
     with pytest.raises(AuditBroken, match="record 5: it differs from its checkpoint"):
         verify(tmp_path / "real")
+
+
+def _forge(path: Path, content: dict[str, object]) -> None:
+    """Append a record with a right hash, as whoever can write the folder and has no signing key could."""
+    last = json.loads(path.read_bytes().splitlines()[-1])
+    body = canonical({**content, "seq": last["seq"] + 1})
+    with path.open("ab") as file:
+        file.write(body[:-1] + b',"~hash":"' + chained(last["~hash"], body).encode() + b'"}\n')
+
+
+def test_records_that_no_checkpoint_signs_yet_are_counted(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    assert verify(tmp_path).unsigned == 0
+    _forge(path, {"kind": "decision"})
+    assert verify(tmp_path).unsigned == 1
+
+
+def test_an_order_to_erase_that_nobody_signed_erases_nothing(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path, "w1")
+    log.append({"kind": "decision", "detail": {"subject": "s1"}})
+    log.close()
+    lines = log.path.read_bytes().splitlines()
+    place = next(place for place, line in enumerate(lines) if line.startswith(b'{"detail":{'))
+    digest = hashlib.sha256(lines[place]).hexdigest()
+    lines[place] = erased_line(digest)
+    log.path.write_bytes(b"\n".join(lines) + b"\n")
+    _forge(log.path, {"kind": "erasure", "at": "2026-11-22", "details": [digest]})
+    with pytest.raises(AuditBroken, match="no signed record orders its erasure"):
+        verify(tmp_path)
+
+
+def test_a_log_that_is_written_while_it_is_verified_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint and a file that came between reading the one and reading the other are no cut and no stranger."""
+    log = AuditLog(tmp_path, "w1")
+
+    def meanwhile(folder: Path, keys: Path | None = None) -> list[Checkpoint]:
+        monkeypatch.undo()
+        found = read_checkpoints(folder, keys)
+        log.append({"kind": "decision"})
+        log.checkpoint()
+        other = AuditLog(tmp_path, "w2")
+        other.append({"kind": "decision"})
+        other.close()
+        return found
+
+    monkeypatch.setattr("policy.audit.chain.read_checkpoints", meanwhile)
+    assert verify(tmp_path).files == 2
+    log.close()
 
 
 def test_a_removed_older_file_is_missed(tmp_path: Path) -> None:

@@ -18,13 +18,14 @@ from configs.exploration import ExplorationSettings
 from configs.settings import Settings, load_settings
 from features.intake.sources import find_files, read_tables
 from models.assignment import EXPLORATION, HOLDOUT, OUTSIDE, ROUTED, Lottery
-from serving.actions import Chosen
+from serving.actions.actions import Chosen
 from serving.arms.arms import Arms, Assigned
 from serving.arms.columns import assignments_table
 from serving.columns import decision_table
 from serving.decide import Decider, Decisions
 from serving.kernels import QUEUE_KEYS
-from serving.render import audit_record, render
+from serving.recorded import audit_record
+from serving.render import render
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 
@@ -262,7 +263,7 @@ def test_the_answer_the_columns_the_audit_and_the_table_say_the_same(world: Worl
         assert table[row]["channel"] == answer["next_best_action"]["channel"]
         if said["arm"] == "holdout":
             assert answer["route"]["because"] == [["arm", "known", "holdout: measured against"]]
-        kept = audit_record({**answer, "audit_id": "0" * 32}, "subject", AS_OF)["assignment"]
+        kept = audit_record(on, row, {**answer, "audit_id": "0" * 32}, "subject", AS_OF)["detail"]["assignment"]
         assert kept["arm"] == said["arm"] and kept["propensity"] == f"{said['propensity']:.6f}"
 
 

@@ -35,7 +35,7 @@ CONSENT = Consent(
 ITEM = LeadRequest(
     lead=Lead(
         lead_id="a", account_id="x", audience="buyer", role="procurement", country="US", product_interest="software",
-        verified_at=ago(300), recorded_at=ago(200),
+        verified_at=ago(300), recorded_at=ago(200), source="webinar", role_address=False, notice_at=ago(200),
     ),
     account=Account(account_id="x", organization_type="hospital", recorded_at=ago(200)),
     events=[page("1", 3), page("2", 5), page("3", 9)],

@@ -13,7 +13,8 @@ from configs.settings import load_settings
 from features.intake.sources import find_files, read_tables
 from serving.columns import crm_table, decision_table
 from serving.decide import Decider, Decisions
-from serving.render import audit_record, render
+from serving.recorded import audit_record
+from serving.render import render
 from training.scorecards.cold_start import write_cold_bundle
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
@@ -71,7 +72,7 @@ def test_batch_says_what_the_answer_says_and_leaves_numbers_empty(decisions: Dec
 
 def test_the_audit_keeps_no_number_either(decisions: Decisions) -> None:
     rendered = {**render(decisions, 0), "audit_id": "0" * 32}
-    assert audit_record(rendered, "subject", AS_OF)["probability"] is None
+    assert audit_record(decisions, 0, rendered, "subject", AS_OF)["detail"]["probability"] is None
 
 
 def test_permissions_are_the_same_with_and_without_a_model(small_world: Path, decisions: Decisions) -> None:

@@ -17,7 +17,8 @@ from models.further import FurtherDeclaration, FurtherTarget
 from serving.columns import decision_table
 from serving.decide import Decider, Decisions
 from serving.further import WEAK
-from serving.render import audit_record, render
+from serving.recorded import audit_record
+from serving.render import render
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 SETTINGS = load_settings()
@@ -112,9 +113,10 @@ def test_a_weak_target_says_so_of_every_lead(world: World) -> None:
 def test_the_audit_keeps_what_was_said(world: World) -> None:
     row = next(row for row in range(60) if render(world.further, row)["readiness"].get("further"))
     answer = {**render(world.further, row), "audit_id": "a"}
-    kept = audit_record(answer, "subject", AS_OF)["further"]
+    kept = audit_record(world.further, row, answer, "subject", AS_OF)["detail"]["further"]
     assert kept == {one["target"]: f"{one['probability']:.6f}" for one in answer["readiness"]["further"]}
-    assert "further" not in audit_record({**render(world.plain, row), "audit_id": "a"}, "subject", AS_OF)
+    plain = {**render(world.plain, row), "audit_id": "a"}
+    assert "further" not in audit_record(world.plain, row, plain, "subject", AS_OF)["detail"]
 
 
 def test_who_may_not_be_scored_is_told_nothing_of_further_targets_either(world: World) -> None:

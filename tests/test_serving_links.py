@@ -41,6 +41,8 @@ def world(small_world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     hcp = {
         "audience": "hcp", "role": "physician", "specialty": "oncology", "country": "US", "verified_hcp": True,
         "adult": True, "verified_at": EARLIER, "recorded_at": LONG_AGO, "influence": "decision_maker",
+        "source": "congress", "licence_status": "active", "role_address": False, "region": "NY",
+        "screened_at": LATELY,
     }  # fmt: skip
     accounts = dict.fromkeys((*ASKED, "gone"), "site") | {"second": "other", "site_less": None, "old": "site"}
     leads = [
@@ -106,7 +108,7 @@ def ask(world: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
     (decision,), (kept,), rejected = OnlineAnswerer(world["decider"], b"k" * 32).answer(request, AS_OF)
     assert not rejected
     decision.pop("audit_id")
-    assert kept.get("merged") == (len(decision["identity"]["merged"]) if "identity" in decision else None)
+    assert kept["detail"].get("merged") == (len(decision["identity"]["merged"]) if "identity" in decision else None)
     return decision
 
 

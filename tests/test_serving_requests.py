@@ -38,6 +38,7 @@ def world(small_world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     hcp = {
         "audience": "hcp", "role": "physician", "specialty": "oncology", "country": "US", "verified_hcp": True,
         "adult": True, "created_at": LONG_AGO, "verified_at": EARLIER, "recorded_at": LONG_AGO,
+        "source": "webinar", "licence_status": "active", "role_address": False, "notice_at": LONG_AGO,
     }  # fmt: skip
     accounts = dict.fromkeys(LEADS, "site") | {"orphan": "ghost", "parent_stop": "below", "site_stop": "stopped"}
     leads = [{"lead_id": name, "account_id": accounts[name], **hcp} for name in LEADS]
@@ -152,7 +153,7 @@ def test_colleagues_are_summed_up_by_the_evidence_of_the_bundle_that_answers(
     world: dict[str, Any], tmp_path: Path
 ) -> None:
     """A domain whose gateway the bundle learned weighs a colleague's clicks online as it does in batch."""
-    known = {"country": "US", "account_id": "site", "recorded_at": LONG_AGO}
+    known = {"country": "US", "audience": "buyer", "account_id": "site", "recorded_at": LONG_AGO}
     clicks = [
         {"event_id": f"e{k}", "lead_id": "behind", "kind": "email_click", "occurred_at": EARLIER.replace(day=k),
          "recorded_at": EARLIER.replace(day=k)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from configs.mapping import SourceMapping
 from configs.settings import load_settings, load_source
 from features.intake.flat import read_flat
 from features.intake.sources import find_files, read_tables
-from policy.audit import verify
+from policy.audit.chain import verify
 from serving.decide import Decider
 from serving.files import sha256_of
 from serving.render import render
@@ -193,3 +194,18 @@ def test_a_killed_run_leaves_the_old_result_whole_and_the_next_run_cleans_up(pla
         before = now
     run(place, out, workers=1)
     assert [path.name for path in tmp_path.iterdir() if ".partial" in path.name] == []
+
+
+def test_a_night_whose_stops_are_gone_permits_nobody_and_neither_does_the_next(place: Path, tmp_path: Path) -> None:
+    first = run(place, tmp_path / "out", workers=1)
+    assert sum(first.permitted.values()) > 0
+    data = tmp_path / "data"
+    shutil.copytree(place / "data", data)
+    stops = pq.read_table(data / "suppressions.parquet")
+    pq.write_table(stops.slice(0, 3), data / "suppressions.parquet")
+    for _ in range(2):
+        done = rescore(find_files(data), place / "bundle", load_settings(), tmp_path / "out", AS_OF, workers=1)
+        assert sum(done.permitted.values()) == 0
+        assert any("stops missing" in note for note in done.notes)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["suppressions_seen"] == stops.num_rows

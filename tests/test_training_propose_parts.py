@@ -19,7 +19,7 @@ from configs.mapping import SourceMapping
 from configs.quality import QualitySettings
 from configs.settings import Settings, load_settings
 from features.evaluate import Domain
-from features.facts import FactBuilder, Facts, facts_of, with_memberships
+from features.facts import FactBuilder, Facts, facts_of
 from features.intake.flat import read_flat
 from features.intake.sources import find_files, read_tables
 from features.inventory import Inventory
@@ -212,9 +212,11 @@ def test_reach_is_what_serving_permits_lead_by_lead(small_world: Path, monkeypat
     tables, known = tables_of(small_world / "data"), shipped()
     decider = Decider.load(small_world / "bundle", known, on=AS_OF.date())
     decided = decider.decide(tables, AS_OF)
-    builder, inventory = FactBuilder.of(known), Inventory.of(known.assets, known.vocabularies)
+    builder, inventory = FactBuilder.of(known), Inventory.of_settings(known)
     facts = facts_of(view_at(tables, AS_OF, builder.view), builder, inventory)
-    facts = with_memberships(facts, inventory, decided.members.member, decided.members.segment_ids)
+    facts = decider.segment_map.told(
+        facts, decided.members, inventory, builder, (AS_OF - datetime(1970, 1, 1, tzinfo=UTC)).days
+    )
     found = reachable(facts, known.assets, known, AS_OF)
     assert found.may.any()
     for p, intent in enumerate(("medical_education", "promotional")):

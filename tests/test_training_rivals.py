@@ -62,7 +62,7 @@ def test_windows_of_one_lead_never_overlap_however_long_the_horizon() -> None:
     )
 
     def apart(days: Any) -> float:
-        dataset: Any = SimpleNamespace(lead=np.arange(4), days=days)
+        dataset: Any = SimpleNamespace(lead=np.arange(4), days=days, earlier=None)
         return repeats_of(dataset, settings, np.ones(4, dtype=bool)).apart
 
     # Snapshots stand 60 days apart: windows of 60 days need one between them, those of 150 days four.

@@ -52,7 +52,7 @@ def _quick() -> Settings:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("train")
-    make_sample(1000, 5, folder / "data")
+    make_sample(2000, 5, folder / "data")
     settings = _quick()
     tables = read_tables(find_files(folder / "data"), settings, assets=settings.assets, as_of=AS_OF).tables
     steps: list[tuple[str, float]] = []

@@ -12,6 +12,7 @@ from configs.settings import Settings
 from models.intervals import Repeats
 from models.readiness import Fitted, Readiness, fit_beside
 from training.dataset.dataset import Dataset
+from training.dataset.earlier import earlier_among
 from training.dataset.some_accounts import rows_of_some
 from training.evaluation.baselines import fit_baselines, fit_points
 
@@ -55,7 +56,8 @@ def repeats_of(dataset: Dataset, settings: Settings, rows: NDArray[np.bool_]) ->
     served, every = settings.targets.served.horizon_days, settings.training.snapshot_every_days
     days = np.array([served]) if dataset.days is None or not rows.any() else dataset.days[rows]
     most, longest = float(np.median(days)), int(days.max())
-    return Repeats(dataset.lead[rows], float(max(np.ceil(2 * most / every), np.ceil(longest / every))))
+    apart = float(max(np.ceil(2 * most / every), np.ceil(longest / every)))
+    return Repeats(dataset.lead[rows], apart, earlier_among(dataset, rows))
 
 
 def rival_rows(dataset: Dataset, settings: Settings) -> NDArray[np.int64]:

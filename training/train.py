@@ -18,6 +18,7 @@ from features.evaluate import Domain
 from features.intake.quality.findings import QualityReport
 from features.intake.sources import Intake
 from features.tables import Tables
+from models.boosting import MANY_ROWS, CrossFit
 from models.bundle import Bundle, write_bundle
 from models.hygiene import Hygiene, judge
 from models.readiness import Readiness, fit_readiness
@@ -25,6 +26,7 @@ from models.scorecard import Scorecard
 from models.segments.map import SegmentMap
 from policy.book import Book
 from training.dataset.dataset import Dataset, build_dataset, build_flat_dataset
+from training.dataset.earlier import with_earlier
 from training.drift.drift import drift_of
 from training.evaluation.baselines import fit_baselines
 from training.evaluation.metrics import Comparison, Metrics, compare, measure
@@ -107,6 +109,7 @@ def train(
     tell("building features and labels", 0.0)
     dataset = build_dataset(tables, settings, segment_map, as_of, further=further)
     dataset, _ = corrected(dataset, tables, settings, as_of)
+    dataset = with_earlier(dataset, tables, settings, segment_map, as_of)
     tell("looking for leakage", 0.08)
     gate = Gate(look_at_tables(dataset, tables, settings, as_of), despite)
     trained = learn(
@@ -179,7 +182,10 @@ def learn(
     thresholds = choose_thresholds(held_of(dataset, scores, settings), settings)
     judged = thresholds.on(judged)
     tell("fitting what will serve on every row", 0.75)
-    served = thresholds.on(fit(dataset, settings, np.ones(len(dataset.y), dtype=np.bool_)))
+    everything = np.ones(len(dataset.y), dtype=np.bool_)
+    # With many rows the pooled cross-fit that judged is asked about all of them; with few it is worth doing again.
+    pooled = both.pooled if len(dataset.y) >= MANY_ROWS else None
+    served = thresholds.on(fit(dataset, settings, everything, pooled))
     further = train_targets(
         dataset,
         settings,
@@ -279,9 +285,9 @@ def golden_rows(dataset: Dataset, seed: int) -> tuple[Floats, NDArray[np.int64]]
     return dataset.X[drawn[:, :-1], np.arange(dataset.X.shape[1])], dataset.segment[drawn[:, -1]]
 
 
-def fit(dataset: Dataset, settings: Settings, rows: NDArray[np.bool_]) -> Readiness:
-    """Readiness from some of the rows, those of whom nothing is known left out."""
-    return fit_readiness(**learned_from(dataset, settings, rows))
+def fit(dataset: Dataset, settings: Settings, rows: NDArray[np.bool_], pooled: CrossFit | None = None) -> Readiness:
+    """Readiness from some of the rows, those of whom nothing is known left out; `pooled` is of an earlier fit."""
+    return fit_readiness(**learned_from(dataset, settings, rows), pooled=pooled)
 
 
 def finite(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from features.intake.scan import FILE_BITS, connect, read_header, readable, stag
 from features.intake.settle import REJECTS, Counts, unknown_column
 from features.intake.sources import Intake
 from features.intake.titles import Titles
-from features.layout import LAYOUTS, Column
+from features.layout import LAYOUTS, NOTHING, Column
 from features.tables import NO, UNKNOWN_INSTANT, YES, Tables, microseconds
 
 Texts = NDArray[np.object_]
@@ -280,7 +280,7 @@ def _constant(column: Column, value: Any, vocabularies: Vocabularies, place: str
     if column.kind == "text" and isinstance(value, str):
         return value
     if column.kind == "present":
-        return YES if str(value).strip() else NO
+        return NO if str(value).strip().lower() in NOTHING else YES
     raise ConfigInvalid([Problem(place, column.field, f"expected a {column.kind}")])
 
 

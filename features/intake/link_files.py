@@ -18,6 +18,8 @@ from features.intake.linkage import LINKS
 from features.intake.scan import readable
 
 NAME = "links.parquet"
+# The kinds of link that decide: a list of what is only possible is no decision.
+DECISIONS = ("same", "different")
 
 
 def target_of(files: Mapping[str, Path], folder: Path, out: Path | None) -> Path:
@@ -65,8 +67,8 @@ def decided_links(path: Path, settings: Settings, as_of: datetime) -> pa.Table:
         if not given["kind"]:
             continue
         kind = kinds.value(kinds.code(given["kind"]))
-        if kind is None:
-            raise InputInvalid(str(path), f"expected one of {', '.join(kinds.values)}", row=number, field="kind")
+        if kind not in DECISIONS:
+            raise InputInvalid(str(path), f"expected one of {', '.join(DECISIONS)}", row=number, field="kind")
         for name in ("lead_id", "other_lead_id", "by"):
             if not 0 < len(given[name]) <= 64:
                 raise InputInvalid(str(path), "expected 1 to 64 characters", row=number, field=name)

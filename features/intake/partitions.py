@@ -21,9 +21,10 @@ from configs.content import Asset
 from configs.settings import Settings
 from features.intake.buckets.store import STORED, Buckets
 from features.intake.buckets.tonight import Stored, Tonight
+from features.intake.feed import LOST
 from features.intake.scan import readable
 from features.intake.settle import spread
-from features.intake.sources import Intake, Reading, complete_as_of
+from features.intake.sources import Intake, Reading
 from features.layout import LAYOUTS
 
 ROWS_AT_ONCE = 1 << 20
@@ -52,6 +53,8 @@ class Plan:
         for kept in self._stored.values():
             reading.unmapped.update(kept.unmapped)
         self.notes = tuple(buckets.said) if buckets is not None else ()
+        if reading.lost:
+            self.notes += (f"{reading.lost:,} {LOST}",)
         self.count = count
         self.lead_counts: NDArray[np.int64] = np.bincount(reading.lead_part, minlength=count)
 
@@ -116,6 +119,7 @@ def plan_partitions(
     folder: Path | None = None,
     as_of: datetime | None = None,
     suppressions_complete_as_of: datetime | None = None,
+    suppressions_before: int | None = None,
     memory_limit_mb: int | None = 1024,
     threads: int = 2,
     progress: Callable[[str], None] | None = None,
@@ -131,6 +135,7 @@ def plan_partitions(
         folder: where temporary files may be; the system's own place when absent.
         as_of: whose account a lead and whose child an account was then decides its root; the latest when absent.
         suppressions_complete_as_of: until when the feed is complete; read from the file's own metadata when absent.
+        suppressions_before: how many stops an earlier run saw; far fewer now are not believed.
         memory_limit_mb: for DuckDB.
         threads: for DuckDB.
         progress: told the name of each table before it is read.
@@ -145,10 +150,11 @@ def plan_partitions(
         kept = {table: files[table] for table in STORED if store is not None and table in files}
         others = {table: path for table, path in files.items() if table not in kept}
         reading = Reading(others, settings, assets=assets, spill=place, **options)
+        complete = reading.believed(files, settings, suppressions_complete_as_of, suppressions_before)
         if store is None:
             size = count or 1 + reading.row_count() // ROWS_A_PART
             reading.partition(size, as_of)
-            plan = Plan(reading, size, place, complete_as_of(files, suppressions_complete_as_of))
+            plan = Plan(reading, size, place, complete)
         else:
             if progress is not None:
                 progress("buckets")
@@ -159,7 +165,7 @@ def plan_partitions(
                 count = 1 + (reading.row_count() + store.row_count) // ROWS_A_PART
                 reading.partition(count, as_of)
             stored = {table: store.stored(table, tonight, count) for table in kept}
-            plan = Plan(reading, count, place, complete_as_of(files, suppressions_complete_as_of), stored, store)
+            plan = Plan(reading, count, place, complete, stored, store)
         plan.write(progress)
     except BaseException:
         if store is not None:

@@ -21,7 +21,7 @@ from configs.errors import InputInvalid
 from configs.settings import Settings
 from configs.vocabulary import YES_NO, Vocabularies
 from features.encode import ALLOWING, STRICTER
-from features.intake.feed import stated_by
+from features.intake.feed import LOST, complete_as_of, missing_stops
 from features.intake.linked import linked_ids, linked_rows, together
 from features.intake.scan import SUFFIXES, Source, connect, files_of, literal, open_source, quoted, readable
 from features.intake.settle import (
@@ -37,7 +37,7 @@ from features.intake.settle import (
     root_of,
 )
 from features.intake.titles import Titles
-from features.layout import LAYOUTS, UNREADABLE, Column
+from features.layout import LAYOUTS, NOTHING, UNREADABLE, Column
 from features.tables import UNKNOWN_INSTANT, Tables, microseconds
 
 _UNKNOWN_SQL = f"CAST('{UNKNOWN_INSTANT}' AS BIGINT)"
@@ -91,6 +91,7 @@ def read_tables(
     partition: tuple[int, int] | None = None,
     as_of: datetime | None = None,
     suppressions_complete_as_of: datetime | None = None,
+    suppressions_before: int | None = None,
     memory_limit_mb: int | None = None,
     threads: int = 2,
     progress: Callable[[str], None] | None = None,
@@ -104,12 +105,13 @@ def read_tables(
         partition: (index, count) keeps the leads whose root account falls into that part.
         as_of: whose account a lead and whose child an account was then decides its root; the latest when absent.
         suppressions_complete_as_of: until when the feed is complete; read from the file's own metadata when absent.
+        suppressions_before: how many stops an earlier run saw; far fewer now are not believed.
         memory_limit_mb: for DuckDB.
         threads: for DuckDB.
         progress: told the name of each table before it is read.
     """
     with Reading(files, settings, assets=assets, memory_limit_mb=memory_limit_mb, threads=threads) as reading:
-        complete = complete_as_of(files, suppressions_complete_as_of)
+        complete = reading.believed(files, settings, suppressions_complete_as_of, suppressions_before)
         index, count = partition or (0, 1)
         reading.partition(count, as_of)
         raw: dict[str, pa.Table] = {}
@@ -118,14 +120,6 @@ def read_tables(
                 progress(table)
             raw[table] = reading.rows(table, index if partition else None)
         return reading.assemble(raw, index if partition else None, complete)
-
-
-def complete_as_of(files: Mapping[str, Path], given: datetime | None) -> int:
-    """Until when the suppression feed is complete: as given, or as the file or the `sample.json` beside it says."""
-    if given is not None:
-        return microseconds(given)
-    path = files.get("suppressions")
-    return stated_by(path) if path is not None and path.exists() else UNKNOWN_INSTANT
 
 
 class Reading:
@@ -154,13 +148,20 @@ class Reading:
         for table, path in paths.items():
             self.sources[table] = open_source(self.con, LAYOUTS[table], path)
         self._index()
-        self.strays = self._strays()
+        self.strays, self.lost = self._strays(), 0
 
     def __enter__(self) -> Reading:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.con.close()
+
+    def believed(
+        self, files: Mapping[str, Path], settings: Settings, given: datetime | None, before: int | None
+    ) -> int:
+        """Until when the feed of stops is complete, unknown where too many of its rows are gone."""
+        self.lost = missing_stops(self.con, self.sources.get("suppressions"), files, before, settings.quality)
+        return UNKNOWN_INSTANT if self.lost else complete_as_of(files, given)
 
     def _linked(self) -> tuple[str, ...]:
         """SQL of the ids that only links know and that they connect with a lead: a CRM deletes the row it merged."""
@@ -315,7 +316,7 @@ class Reading:
             elif column.kind == "instant":
                 expression = _recorded(source) if column.field == "recorded_at" else f"coalesce({name}, {_UNKNOWN_SQL})"
             elif column.kind == "present":
-                expression = f"(CASE WHEN {name} IS NULL OR trim({name}) = '' THEN 1 ELSE 2 END)::UTINYINT"
+                expression = f"(CASE WHEN lower(trim({name})) NOT IN {NOTHING} THEN 2 ELSE 1 END)::UTINYINT"
             elif column.kind == "identity" or column.to == "case":
                 expression = f"hash({name})"
             elif column.to == "message":
@@ -363,6 +364,7 @@ class Reading:
             lead_ids = localized(columns, ("lead", "other"), self.lead_part == part, lead_ids)
             account_ids = localized(columns, ("account", "parent"), self.account_part == part, account_ids)
         self.titles.complete(columns["leads"])
+        odd = {} if part else {_STRAYS: self.strays, LOST: self.lost}
         tables = Tables(
             lead_ids=objects(lead_ids),
             account_ids=objects(account_ids),
@@ -379,7 +381,7 @@ class Reading:
             dict(self.unmapped),
             {
                 text: n
-                for flagged in (*(done.flagged for done in finished.values()), {_STRAYS: 0 if part else self.strays})
+                for flagged in (*(done.flagged for done in finished.values()), odd)
                 for text, n in flagged.items()
                 if n
             },

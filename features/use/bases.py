@@ -25,13 +25,14 @@ from features.columns import Columns, available_threads, exact, in_ranges
 from features.consent import ConsentCodes, _outranks, _withdrawn
 from features.law import jurisdiction, jurisdictions_of
 from features.tables import SKEW_US, UNKNOWN_INSTANT, YES, Tables, latest
+from features.use.stops import CHANNEL, stops_of
 
 # What a slot (a purpose, on a channel or on all) says of a lead, from the most restrictive to the least; 0: no record.
-_WITHDRAWN, _UNREADABLE, _REFUSED, _IMPLIED, _GRANTED, _PROVEN = 1, 2, 3, 4, 5, 6
+WITHDRAWN, UNREADABLE, _REFUSED, _IMPLIED, _GRANTED, PROVEN = 1, 2, 3, 4, 5, 6
 _NOTHING, _NOT_WITHDRAWN, _CONSENT, _EXPLICIT, _NEVER = range(len(NEEDS))
 _LATEST = int(np.iinfo(np.int64).max)
-# Columns of `BasisRules.rules`.
-_OPT_OUT, _OPT_IN, _PROOF, _SLOTS, _CHANNEL = range(5)
+# Columns of `BasisRules.rules`, before that of the channel.
+_OPT_OUT, _OPT_IN, _PROOF, _SLOTS = range(CHANNEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,9 @@ class BasisRules:
     `spared` has by code of the audience the rules that do not concern it as bits, `stopped` by code of the reason of a
     suppression those that it ends. `slots` are pairs of purpose and channel, 0 for all channels. By kind of data,
     `needs` has its rules as bits and `of_fields` whether it is of fields or columns of a lead; `from_lead_source` has
-    the kinds that may come from each source of leads.
+    the kinds that may come from each source of leads. `narrow` are the rules that only concern some sources, and
+    `elsewhere` has by code of a lead's source those of them that surely do not concern it. `recorded` are the slots of
+    which nothing is known where no consents were supplied.
     """
 
     consent: ConsentCodes
@@ -56,6 +59,9 @@ class BasisRules:
     needs: NDArray[np.uint32]
     of_fields: NDArray[np.bool_]
     from_lead_source: NDArray[np.uint32]
+    narrow: np.uint32
+    elsewhere: NDArray[np.uint32]
+    recorded: tuple[int, ...]
 
     @classmethod
     def of(cls, settings: Settings) -> BasisRules:
@@ -77,6 +83,13 @@ class BasisRules:
                 spared[audience.code(name)] |= np.uint32(1 << row)
             for reason in rule.stops:
                 stopped[reasons.code(reason)] |= np.uint32(1 << row)
+        narrow = np.uint32(sum(1 << row for row, rule in enumerate(use.rules) if rule.of_source))
+        elsewhere = np.zeros(256, dtype=np.uint32)
+        # INVARIANT: a source that nobody registered may be of the kind that a rule is about.
+        for source, entry in settings.source_register.sources.items():
+            elsewhere[vocabularies["lead_source"].code(source)] = 0 if entry.phi else narrow
+        elsewhere[0] = 0
+        kept = {(vocabularies["purpose"].code(p), 0) for rule in use.rules if rule.recorded for p in rule.purposes}
         # INVARIANT: an audience or a reason that is unknown spares and stops nothing by accident.
         spared[0], stopped[0] = 0, 0
         opt_in = np.ones(256, dtype=np.uint8)
@@ -104,6 +117,9 @@ class BasisRules:
             needs=needs,
             of_fields=np.array([bool(kind.lead_fields or kind.declared) for kind in use.kinds], dtype=np.bool_),
             from_lead_source=from_lead_source,
+            narrow=narrow,
+            elsewhere=elsewhere,
+            recorded=tuple(row for row, slot in enumerate(slots) if slot in kept),
         )
 
 
@@ -143,12 +159,14 @@ def bases_of(tables: Tables, cut: int, rules: BasisRules) -> Bases:
         exact(leads, "audience", np.uint8, n),
         exact(leads, "country", np.uint8, n),
         exact(leads, "source", np.uint8, n),
+        _elsewhere(tables, leads, n, rules),
         exact(leads, "recorded_at", np.int64, n),
         exact(leads, "verified_at", np.int64, n),
         _standing(tables.consents, n, cut, rules),
-        _stops(tables, leads, n, cut, rules),
+        stops_of(tables, leads, n, cut, rules),
         rules.rules,
         rules.spared,
+        rules.narrow,
         rules.opt_in,
         rules.jurisdiction_of,
         rules.needs,
@@ -165,36 +183,60 @@ def bases_of(tables: Tables, cut: int, rules: BasisRules) -> Bases:
     return Bases(held, allowed, event_kinds, barred, some, leads, present)
 
 
+def _elsewhere(tables: Tables, leads: Columns, n: int, rules: BasisRules) -> NDArray[np.uint32]:
+    """The narrow rules that surely do not concern each lead; of a person's records every source must say so."""
+    found: NDArray[np.uint32] = rules.elsewhere[exact(leads, "source", np.uint8, n)]
+    if tables.merged is not None:
+        several = tables.merged.sources
+        found = np.where(several != 0, rules.narrow, found)
+        for code in range(64):
+            found = np.where(several >> np.uint64(code) & np.uint64(1) != 0, found & rules.elsewhere[code], found)
+    return found
+
+
 def _standing(consents: Columns, n: int, cut: int, rules: BasisRules) -> NDArray[np.uint8]:
     """What each slot says of each lead. Records of a person's several ids are resolved apart; the strictest decides."""
     states = np.zeros((len(rules.slots), n), dtype=np.uint8)
-    size = len(consents["lead"]) if consents else 0
-    if size:
-        lead = exact(consents, "lead", np.int32, size)
-        holder = consents.get("holder")
-        _resolve(
-            lead,
-            lead if holder is None else exact(consents, "holder", np.int32, size),
-            exact(consents, "channel", np.uint8, size),
-            exact(consents, "purpose", np.uint8, size),
-            exact(consents, "product", np.uint8, size),
-            exact(consents, "status", np.uint8, size),
-            exact(consents, "proven", np.uint8, size),
-            exact(consents, "captured_at", np.int64, size),
-            exact(consents, "recorded_at", np.int64, size),
-            exact(consents, "expires_at", np.int64, size),
-            rules.consent.restrictive,
-            rules.slots,
-            rules.promotion,
-            rules.consent.channels,
-            rules.consent.granted,
-            rules.consent.implied,
-            rules.consent.withdrawn,
-            cut,
-            cut + SKEW_US,
-            states,
-        )
+    if not consents:
+        states[list(rules.recorded)] = UNREADABLE
+    if consents and len(consents["lead"]):
+        slot_states(consents, rules.slots, rules.promotion, rules.consent, cut, states)
     return states
+
+
+def slot_states(
+    consents: Columns, slots: NDArray[np.int64], promotion: int, codes: ConsentCodes, cut: int,
+    states: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    """Write what each slot (code of a purpose, of a channel or 0 for all) says of each lead, by slot and lead.
+
+    `promotion` is the purpose that a withdrawal without a readable one counts for.
+    """
+    size = len(consents["lead"])
+    lead = exact(consents, "lead", np.int32, size)
+    holder = consents.get("holder")
+    _resolve(
+        lead,
+        lead if holder is None else exact(consents, "holder", np.int32, size),
+        exact(consents, "channel", np.uint8, size),
+        exact(consents, "purpose", np.uint8, size),
+        exact(consents, "product", np.uint8, size),
+        exact(consents, "status", np.uint8, size),
+        exact(consents, "proven", np.uint8, size),
+        exact(consents, "captured_at", np.int64, size),
+        exact(consents, "recorded_at", np.int64, size),
+        exact(consents, "expires_at", np.int64, size),
+        codes.restrictive,
+        slots,
+        promotion,
+        codes.channels,
+        codes.granted,
+        codes.implied,
+        codes.withdrawn,
+        cut,
+        cut + SKEW_US,
+        states,
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -239,13 +281,13 @@ def _resolve(
                 continue
             stands = _withdrawn(last, s, who, 0)
             if stands == YES:
-                found = _WITHDRAWN
+                found = WITHDRAWN
             elif stands == 0:
-                found = _UNREADABLE
+                found = UNREADABLE
             elif expires[i] != UNKNOWN_INSTANT and expires[i] <= cut:
                 found = _REFUSED
             elif status[i] == granted:
-                found = _PROVEN if proven[i] == YES else _GRANTED
+                found = PROVEN if proven[i] == YES else _GRANTED
             else:
                 found = _IMPLIED if status[i] == implied else _REFUSED
             owner = lead[i]
@@ -253,93 +295,28 @@ def _resolve(
                 states[s, owner] = found
 
 
-def _stops(tables: Tables, leads: Columns, n: int, cut: int, rules: BasisRules) -> NDArray[np.uint32]:
-    """Rules that a suppression in force ends for each lead, as bits; one of an account ends them for its leads."""
-    found = np.zeros(n, dtype=np.uint32)
-    rows = tables.suppressions
-    size = len(rows["lead"]) if rows else 0
-    if not size:
-        return found
-    reason = exact(rows, "reason", np.uint8, size)
-    if not _any_bits(reason, rules.stopped):
-        return found
-    of_accounts = np.zeros(len(tables.account_ids), dtype=np.uint32)
-    if _stop(
-        exact(rows, "lead", np.int32, size),
-        exact(rows, "account", np.int32, size),
-        exact(rows, "channel", np.uint8, size),
-        reason,
-        exact(rows, "since_at", np.int64, size),
-        exact(rows, "recorded_at", np.int64, size),
-        exact(rows, "until_at", np.int64, size),
-        rules.stopped,
-        rules.rules,
-        rules.consent.channels,
-        cut,
-        cut + SKEW_US,
-        found,
-        of_accounts,
-    ):
-        accounts, _ = latest(tables.accounts, "account", len(of_accounts), cut)
-        parent = exact(accounts, "parent", np.int32, len(of_accounts))
-        own = exact(leads, "account", np.int32, n)
-        both = np.append(of_accounts | np.append(of_accounts, np.uint32(0))[parent], np.uint32(0))
-        found |= both[own]
-    return found
-
-
-@njit(cache=True, nogil=True)
-def _any_bits(codes: Any, bits: Any) -> bool:
-    for i in range(len(codes)):  # noqa: SIM110 - numba compiles loops
-        if bits[codes[i]] != 0:
-            return True
-    return False
-
-
-@njit(cache=True, nogil=True)
-def _stop(
-    lead: Any, account: Any, channel: Any, reason: Any, since: Any, recorded: Any, until: Any, stopped: Any, rules: Any,
-    channels: int, cut: int, begun: int, found: Any, of_accounts: Any,
-) -> bool:  # fmt: skip
-    """Adds the bits; whether an account has any."""
-    some = False
-    for i in range(len(lead)):
-        bits = stopped[reason[i]]
-        if bits == 0 or since[i] > begun or recorded[i] > begun or (until[i] != UNKNOWN_INSTANT and until[i] <= cut):
-            continue
-        for r in range(len(rules)):
-            bit = np.uint32(1) << np.uint32(r)
-            on = rules[r, _CHANNEL]
-            if bits & bit and on != 0 and 0 < channel[i] <= channels and channel[i] != on:
-                bits &= ~bit
-        if 0 <= lead[i] < len(found):
-            found[lead[i]] |= bits
-        elif 0 <= account[i] < len(of_accounts):
-            of_accounts[account[i]] |= bits
-            some = some or bits != 0
-    return some
-
-
 @njit(cache=True, nogil=True)
 def _hold(
-    audience: Any, country: Any, source: Any, recorded: Any, verified: Any, states: Any, stops: Any, rules: Any,
-    spared_by: Any, opt_in: Any, of_country: Any, needs: Any, of_fields: Any, from_lead_source: Any, cut: int,
-    max_age: int, start: int, stop: int, held: Any, allowed: Any, event_kinds: Any, barred: Any,
+    audience: Any, country: Any, source: Any, elsewhere: Any, recorded: Any, verified: Any, states: Any, stops: Any,
+    rules: Any, spared_by: Any, narrow: Any, opt_in: Any, of_country: Any, needs: Any, of_fields: Any,
+    from_lead_source: Any, cut: int, max_age: int, start: int, stop: int, held: Any, allowed: Any, event_kinds: Any,
+    barred: Any,
 ) -> int:  # fmt: skip
     some = np.uint32(0)
     for i in range(start, stop):
         strict = opt_in[jurisdiction(country[i], recorded[i], verified[i], of_country, cut, max_age)]
         spared = spared_by[audience[i]]
+        free = spared | elsewhere[i]
         met = np.uint32(0)
         for r in range(len(rules)):
             bit = np.uint32(1) << np.uint32(r)
-            if stops[i] & bit == 0 and (spared & bit or _met(rules[r], strict, states, i)):
+            if stops[i] & bit == 0 and (free & bit or _met(rules[r], strict, states, i)):
                 met |= bit
         yes, about, gone = np.uint32(0), np.uint32(0), np.uint32(0)
         for k in range(len(needs)):
             bit = np.uint32(1) << np.uint32(k)
             lawful = needs[k] & ~met == 0
-            asked = needs[k] & spared == 0
+            asked = needs[k] & spared & ~narrow == 0
             if lawful:
                 yes |= bit
             if asked:
@@ -363,9 +340,9 @@ def _met(rule: Any, strict: int, states: Any, i: int) -> bool:
     best = 0
     for s in range(states.shape[0]):
         if (rule[_SLOTS] >> s) & 1:
-            if states[s, i] == _WITHDRAWN or states[s, i] == _UNREADABLE:
+            if states[s, i] == WITHDRAWN or states[s, i] == UNREADABLE:
                 return False
             best = max(best, int(states[s, i]))
     if need == _NOT_WITHDRAWN:
         return True
-    return best >= (_IMPLIED if need == _CONSENT else _PROVEN if rule[_PROOF] else _GRANTED)
+    return best >= (_IMPLIED if need == _CONSENT else PROVEN if rule[_PROOF] else _GRANTED)

@@ -44,7 +44,7 @@ def permitted(tables: Tables, as_of: datetime, rules: UseRules, *, threads: int 
         leads = without_fields(bases, rules, columns)
         if leads is not None:
             changed["leads"] = leads
-        attributes = without_attributes(tables, bases, rules, columns) if tables.declared else None
+        attributes = without_attributes(tables, bases, rules, columns) if tables.attributes else None
         if attributes is not None:
             changed["attributes"] = attributes
     if not changed:

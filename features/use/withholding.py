@@ -141,10 +141,10 @@ def without_fields(
 def without_attributes(
     tables: Tables, bases: Bases, rules: UseRules, columns: dict[str, NDArray[np.uint8]]
 ) -> dict[str, NDArray[Any]] | None:
-    """Custom columns, those declared sensitive unknown for leads that do not allow it; None where nothing has to go."""
+    """Custom columns, unknown for leads that do not allow what they are declared to be; None where all may stay."""
     changed: dict[str, NDArray[Any]] = {}
-    for name in sorted(tables.attributes.keys() & tables.declared.keys()):
-        column, kind = tables.attributes[name], rules.declared[tables.declared[name]]
+    for name in sorted(tables.attributes):
+        column, kind = tables.attributes[name], rules.declared[tables.declared.get(name, "custom")]
         if not (bases.some >> kind) & 1:
             continue
         floats = column.dtype.kind == "f"

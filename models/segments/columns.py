@@ -125,8 +125,8 @@ class _Parts:
             case CodeIs(fact, codes, others):
                 mask = codes if must else ~others
                 self.code_leaves[key] = fact, _table(mask)
-            case Known(fact, known, False):
-                self.code_leaves[key] = fact, _table(~1 if known else 1)
+            case Known(fact, known, False, values):
+                self.code_leaves[key] = fact, _table(values if known else ~values)
             case Known(fact, known, True):
                 self.number_leaves[key] = fact, (0, _HIGHEST, not known, not known)
             case NumberIs(fact, operator, number):

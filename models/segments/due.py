@@ -25,8 +25,10 @@ from features.asked import FIELD_TOUCH, TOUCHES, AskedFacts
 from features.columns import Columns, available_threads, exact, in_ranges
 from features.engagement import FOREVER, SUSPECT_BELOW
 from features.evaluate import All, AnyOf, Normal, NumberIs
-from features.facts import _ACCOUNT_FIELDS, _LEAD_FIELDS, Facts
+from features.facts import Facts
+from features.fields import ACCOUNT_FIELDS, LEAD_FIELDS
 from features.fingerprint import People
+from features.register import REGISTERED
 from features.standing import NEVER_DAYS, TOUCH_WINDOWS_DAYS
 from features.tables import MICROSECONDS_A_DAY, SKEW_US, Known, Tables
 
@@ -37,9 +39,8 @@ _ANY, _KIND, _TOPIC, _DEPTH, _CHANNEL = range(5)
 _GROWS = ("days_since_verified", "days_since_meeting", "days_since_last_event", FIELD_TOUCH)
 _COLLEAGUES = "colleague_event_count_90d"
 _COLLEAGUE_DAYS = 90
-# Numbers of colleagues that only rows change.
-_STAYS = frozenset({"colleague_count", "decision_maker_colleague_count"})
-_AFTER_READINESS = frozenset({"band", "readiness"})
+_STAYS = frozenset({"colleague_count", "decision_maker_colleague_count"})  # only rows change them
+_UNFORETOLD = frozenset({"band", "readiness", *REGISTERED})  # some turn by a date that no row says
 # Instants of each table, by any of which a row may come into force or go out of it.
 _INSTANTS: Mapping[str, tuple[str, ...]] = {
     "leads": ("recorded_at", "created_at", "verified_at"),
@@ -90,10 +91,10 @@ class DueRules:
         numbers = {name for name in asked.names if name in settings.facts and settings.facts[name].type == "int"}
         foretold = {*counted, *_GROWS, *TOUCHES, *_STAYS, _COLLEAGUES}
         # The age of a fact that is no field, such as a stop, is that of a feed: it holds for everybody.
-        fields = [name for name in asked.names & {*_LEAD_FIELDS, *_ACCOUNT_FIELDS} if name in settings.facts]
+        fields = [name for name in asked.names & {*LEAD_FIELDS, *ACCOUNT_FIELDS} if name in settings.facts]
         ages = {name: settings.facts[name].max_age_days for name in fields}
         days = {name: age for name, age in ages.items() if age is not None}
-        of_account = days.keys() & _ACCOUNT_FIELDS.keys()
+        of_account = days.keys() & ACCOUNT_FIELDS.keys()
         visits_end = FIELD_TOUCH in asked.names and "field_visit" in settings.features.valid_days
         return cls(
             asked=asked,
@@ -102,8 +103,7 @@ class DueRules:
             law_days=asked.builder.jurisdiction_max_age_days,
             lead_days=tuple(sorted(set(days.values()))),
             account_days=tuple(sorted({days[name] for name in of_account})),
-            daily=visits_end
-            or bool((numbers - foretold) | (asked.names & _AFTER_READINESS) | (numbers & set(compared))),
+            daily=visits_end or bool((numbers - foretold) | (asked.names & _UNFORETOLD) | (numbers & set(compared))),
         )
 
     @property

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +23,8 @@ from configs.dictionary import AFTER_READINESS
 from configs.errors import ConfigInvalid, Problem
 from configs.settings import Settings
 from features.evaluate import TRUE, Domain, as_closure, define, normal_form, source
-from features.facts import Facts
+from features.facts import FactBuilder, Facts, with_memberships
+from features.inventory import Inventory
 from features.tables import UNKNOWN_INSTANT, Columns, microseconds
 from models.segments.columns import ConditionProgram
 from models.segments.membership import FIRST, Memberships, Prior, Terms, fold
@@ -108,6 +109,22 @@ class SegmentMap:
     def active(self, on: date) -> Bools:
         """Definitions whose approval covers a day. The residual one always does: every lead needs a segment."""
         return np.array([d.residual or d.is_active(on) for d in self.definitions], dtype=np.bool_)
+
+    def approved(self, on: date) -> Bools:
+        """Segments whose approval, by somebody else than who wrote and proposed them, covers a day."""
+        return np.array([d.is_active(on) for d in self.definitions], dtype=np.bool_)
+
+    def told(self, facts: Facts, members: Memberships, inventory: Inventory, builder: FactBuilder, day: int) -> Facts:
+        """The same facts with what memberships tell on a day since 1970: content, approval of segments, pauses."""
+        return with_memberships(
+            facts,
+            inventory,
+            members.member,
+            members.segment_ids,
+            primary=members.primary,
+            approved=self.approved(date(1970, 1, 1) + timedelta(days=day)),
+            pauses=builder.resting(day),
+        )
 
     def prior_of(self, memberships: Columns, segment_ids: Sequence[str], n: int) -> Prior | None:
         """Prior memberships from their table, whose rows refer to `segment_ids`; None where it was not supplied."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from configs.settings import Settings
 from features.account_facts import Roster, account_columns
 from features.columns import exact
-from features.facts import FactBuilder, Facts, facts_of, with_memberships
+from features.facts import FactBuilder, Facts, facts_of
 from features.intake.settle import root_of
 from features.inventory import Inventory
 from features.pipeline import signals_of
@@ -129,14 +129,14 @@ def view_accounts(
         contactable: rule on who may be contacted too; without it nobody counts as contactable.
     """
     on = as_of.astimezone(UTC).date()
-    builder, inventory = FactBuilder.of(settings), Inventory.of(settings.assets, settings.vocabularies)
+    builder, inventory = FactBuilder.of(settings), Inventory.of_settings(settings)
     known = view_at(tables, as_of, builder.view, threads=threads)
     signals = signals_of(known, builder.plan, builder.decision_maker, threads=threads)
     facts = facts_of(known, builder, inventory, signals)
     segment_map = SegmentMap.load(settings)
     prior = segment_map.prior_of(known.memberships, known.segment_ids.tolist(), len(known.lead_ids))
     members = segment_map.members(facts, prior, as_of=as_of)
-    facts = with_memberships(facts, inventory, members.member, members.segment_ids)
+    facts = segment_map.told(facts, members, inventory, builder, known.as_of_day)
     book = Book.load(settings, on)
     rules = GroupRules.of(settings)
     n, size = len(known.lead_ids), len(known.account_ids)

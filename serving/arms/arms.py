@@ -18,7 +18,7 @@ from features.evaluate import Domain
 from features.facts import Facts
 from features.tables import Known
 from models.assignment import ARMS, OUTSIDE, Lottery
-from serving.actions import ActionPlan, Chosen
+from serving.actions.actions import ActionPlan, Chosen
 from serving.arms.kernels import settle_arms
 from serving.kernels import QUEUE_KEYS
 
@@ -94,8 +94,8 @@ class Arms:
         exempt = self.lottery.exempt(facts, on) | plan.patient_codes[facts.columns["audience"].reshape(-1)]
         settle_arms(
             uniform, draw, exempt, settings.holdout_share, settings.exploration_share,
-            permitted, plan.suits, plan.asset_product, plan.segment_product, plan.overview, plan.bare_channels,
-            plan.personal, plan.measured_asset, plan.measured_segment, primary,
+            plan.usable(permitted, primary), plan.suits, plan.asset_product, plan.segment_product, plan.overview,
+            plan.bare_channels, plan.personal, plan.measured_asset, plan.measured_segment, primary,
             facts.columns["product_interest"].reshape(-1), asset, channel, chosen.stage, queue,
             arm, share, propensity, handed_over, handover,
         )  # fmt: skip

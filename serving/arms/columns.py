@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from features.tables import microseconds
 from models.assignment import ARMS
-from serving.actions import NO_ACTION
+from serving.actions.actions import NO_ACTION
 from serving.decide import Decisions
 from serving.render import PROBABILITY_DIGITS
 

@@ -28,7 +28,7 @@ from models.segments.reevaluation import Chosen, Marks, Reevaluation
 from models.segments.statuses import NONE, PURPOSES, StatusRules, purposes_of
 from policy.book import Book
 from policy.profiling import may_not_be_profiled
-from serving.decide import rows_of
+from serving.lead_rows import rows_of
 from serving.memberships.firing import Firing, asked_facts, fired, watched_facts
 from serving.memberships.readiness_file import Told, told_by
 from serving.memberships.state import State, held_of

@@ -7,7 +7,7 @@ give the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +30,7 @@ from serving.memberships.accounts import accounts_in
 from serving.memberships.readiness_file import told_by
 from serving.memberships.state import State, read_state
 from serving.table_files import flat
+from serving.tags.audiences import Audience, audiences_of
 from serving.tags.crm_files import write_crm_files
 from serving.tags.tagged import NOT_CLEAR
 from serving.tags.tags import Tags, tags_of
@@ -101,6 +102,7 @@ def activate(
         told = None if scores is None else told_by(scores, as_of, view.known.lead_ids)
         say("making tags", 0.8)
         tags = tags_of(view, memberships.memberships, settings, below, told, accounts_in(memberships))
+        audiences = audiences_of(scores, tags, settings.activation.audiences)
         removed = _removed(before, tags, as_of, settings.activation.removed_days)
         said = {
             "as_of": as_of.astimezone(UTC).isoformat(),
@@ -115,7 +117,7 @@ def activate(
         done = _done(out, as_of, tags, removed, intake.rejects.num_rows)
         say("writing", 0.9)
         with whole_or_nothing(out) as fresh:
-            rows = _write(fresh, tags, removed, settings)
+            rows = _write(fresh, tags, removed, settings, audiences)
             manifest = _manifest(said, done, rows, fresh)
             same = before is not None and before[0] == json.loads(json.dumps(manifest))
             write_json(fresh / "manifest.json", manifest)
@@ -194,7 +196,9 @@ def _removed(
     return first.append_column("clear", clear).sort_by([("unit", "ascending"), ("id", "ascending")])
 
 
-def _write(folder: Path, tags: Tags, removed: pa.Table, settings: Settings) -> dict[str, int]:
+def _write(
+    folder: Path, tags: Tags, removed: pa.Table, settings: Settings, audiences: Sequence[Audience]
+) -> dict[str, int]:
     """Every file but the manifest; how many rows each has, by its path."""
     rows: dict[str, int] = {}
     for name, table in ((LEADS, tags.leads), (ACCOUNTS, tags.accounts), (REMOVED, removed)):
@@ -208,6 +212,11 @@ def _write(folder: Path, tags: Tags, removed: pa.Table, settings: Settings) -> d
     for crm in settings.activation.crms:
         found = write_crm_files(crm, tables, removed, folder / crm.id)
         rows |= {f"{crm.id}/{name}": count for name, count in found.items()}
+    for audience in audiences:
+        (folder / audience.id).mkdir()
+        for name, table in (("audience.csv", audience.leads), ("withheld_by_rule.csv", audience.withheld)):
+            write_csv(table, folder / audience.id / name)
+            rows[f"{audience.id}/{name}"] = table.num_rows
     return rows
 
 

@@ -27,6 +27,7 @@ from models.scores import Scores
 from models.segments.map import SegmentMap
 from models.shares import wilson
 from training.dataset.dataset import Dataset, build_dataset
+from training.dataset.earlier import with_earlier
 from training.train import Progress, fit
 
 Floats = NDArray[np.float64]
@@ -146,7 +147,9 @@ def _with_the_end(tables: Tables, happens: Bools, settings: Settings, as_of: dat
     )
     training = settings.training.model_copy(update={"snapshots": settings.training.snapshots + 1})
     more_snapshots = settings.model_copy(update={"training": training})
-    return build_dataset(later, more_snapshots, SegmentMap.load(settings), as_of + horizon)
+    segment_map = SegmentMap.load(settings)
+    dataset = build_dataset(later, more_snapshots, segment_map, as_of + horizon)
+    return with_earlier(dataset, later, more_snapshots, segment_map, as_of + horizon)
 
 
 def _resized(scores: Scores, factor: float) -> tuple[Floats, Floats]:

@@ -27,6 +27,7 @@ from features.pipeline import FeatureSpec, fit_spec
 from features.tables import YES, Tables
 from features.use.withheld import Withheld
 from features.view import ViewRules, usable, view_at
+from models.intervals import Earlier
 from models.segments.map import SegmentMap
 from policy.gates import gate_columns
 from training.dataset.censoring import (
@@ -63,6 +64,14 @@ MONTH = "month"
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierRows:
+    """Rows that only tell how alike the outcomes of one lead are, and the root account of each."""
+
+    rows: Earlier
+    root: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """Rows to learn from and to be judged on; every array has one entry a row.
 
@@ -74,6 +83,7 @@ class Dataset:
     `weights` say for how many rows each stands where only some leads have outcomes (see `training/experiments`),
     0 for a row that nothing is known of; None: each row counts once.
     `further` has the labels of other targets, and `history` what the records could not tell; a flat export has neither.
+    `earlier` are rows of the same leads from before the first snapshot (see `training/dataset/earlier.py`).
     `days` is each row's horizon where these are the rows of a further target; None: the served one's.
     """
 
@@ -99,6 +109,7 @@ class Dataset:
     history: History | None = None
     weights: Floats | None = None
     days: NDArray[np.int64] | None = None
+    earlier: EarlierRows | None = None
 
     @property
     def timed(self) -> bool:

@@ -33,7 +33,7 @@ class Rows:
     def __init__(self, settings: Settings, spec: FeatureSpec, segment_map: SegmentMap, approved_on: date) -> None:
         self.settings, self.spec, self.segment_map, self.approved_on = settings, spec, segment_map, approved_on
         self.builder = FactBuilder.of(settings).weighing_as(spec, settings.vocabularies)
-        self.inventory = Inventory.of(settings.assets, settings.vocabularies)
+        self.inventory = Inventory.of_settings(settings)
         self.domain = Domain.of(settings)
         self.scorecard = Scorecard.of(settings, self.domain, segment_map.segment_ids)
 

@@ -73,23 +73,40 @@ def _events_to_outcomes(tables: Tables, settings: Settings, as_of: datetime) -> 
     within = (gap > 0) & (gap <= int(horizon.total_seconds()) * 1_000_000)
     names, systems = (("", *settings.vocabularies[name].values) for name in ("event_kind", "event_source"))
     caught: set[int] = set()
+    # One sort of all events, so that each kind, and each system's part of it, is a stretch of rows.
+    both = kinds * 256 + sources
+    order = np.argsort(both.astype(np.uint16), kind="stable")
+    both, whose, when, gap = both[order], whose[order], when[order], gap[order]
+    complete, within = complete[order], within[order]
     # What one system writes back is found among what another one records honestly, so each is looked at alone too.
-    for group, of in ((kinds, 0), (kinds * 256 + sources, 1)):
-        for code in np.unique(group[(kinds > 0) & (sources > 0)] if of else group[kinds > 0]).tolist():
-            kind, source = divmod(code, 256) if of else (code, 0)
-            own = group == code
-            name = names[kind] + (f" from {systems[source]}" if of else "")
-            one = None if kind in caught else _made_of(gap[own], when[own], name)
-            one = one or (
-                None if kind in caught else _followed(whose[own & complete], within[own & complete], name, days)
-            )
-            if one is not None:
-                caught.add(kind)
-                yield one
+    stretches = [(code, 0) for code in np.unique(both >> 8).tolist() if code]
+    stretches += [divmod(code, 256) for code in np.unique(both).tolist() if code >> 8 and code % 256]
+    for kind, source in stretches:
+        if kind in caught:
+            continue
+        first, last = (kind * 256 + source, kind * 256 + (source or 255))
+        own = slice(*np.searchsorted(both, (first, last + 1)).tolist())
+        name = names[kind] + (f" from {systems[source]}" if source else "")
+        one = _made_of(gap[own], when[own], name)
+        one = one or _followed(whose[own][complete[own]], within[own][complete[own]], name, days)
+        if one is not None:
+            caught.add(kind)
+            yield one
 
 
 def _until_next(lead: Rows, at: Rows, whose: Rows, when: Rows) -> Rows:
     """Microseconds from each event to its lead's next target outcome, -1 where none follows."""
+    found = np.full(len(whose), -1, dtype=np.int64)
+    # Most leads never have one: their events need no search.
+    reaches = np.zeros(max(lead.max(initial=-1), whose.max(initial=-1)) + 1, dtype=np.bool_)
+    reaches[lead] = True
+    some = np.flatnonzero(reaches[whose])
+    if len(some):
+        found[some] = _to_next(lead, at, whose[some], when[some])
+    return found
+
+
+def _to_next(lead: Rows, at: Rows, whose: Rows, when: Rows) -> Rows:
     first = min(at.min(initial=0), when.min(initial=0))
     order = np.lexsort((at, lead))
     lead, at = lead[order], at[order]
@@ -113,9 +130,11 @@ def _made_of(gap: Rows, when: Rows, name: str) -> Leak | None:
         return None
     distances, counts = np.unique(given, return_counts=True)
     most = int(counts.max())
+    if most < MIN_ROWS:
+        return None
     dates_only = float((when % MICROSECONDS_A_DAY == 0).mean()) >= MOSTLY
     piled = not dates_only and most >= PILED * float(np.median(counts))
-    if most < MIN_ROWS or not (most >= HALF * len(gap) or piled):
+    if not (most >= HALF * len(gap) or piled):
         return None
     days = int(distances[int(counts.argmax())]) / MICROSECONDS_A_DAY
     evidence = f"{most:,} of {len(gap):,} such events lie exactly {days:.4g} days before an outcome of the same lead"
@@ -126,11 +145,12 @@ def _made_of(gap: Rows, when: Rows, name: str) -> Leak | None:
 
 def _followed(whose: Rows, within: NDArray[np.bool_], name: str, horizon_days: int) -> Leak | None:
     """Whether an outcome nearly always follows, each lead counted once by the share of its events."""
-    leads, place = np.unique(whose, return_inverse=True)
-    n = len(leads)
+    events = np.bincount(whose)
+    there = events > 0
+    n = int(there.sum())
     if n < MIN_LEADS:
         return None
-    share = float((np.bincount(place, weights=within) / np.bincount(place)).mean())
+    share = float((np.bincount(whose, weights=within)[there] / events[there]).mean())
     # The score interval stays inside 0 and 1 (Wilson, Probable Inference, 1927).
     middle, half = (share + _Z**2 / (2 * n)), _Z * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
     low = float((middle - half) / (1 + _Z**2 / n))

@@ -139,13 +139,14 @@ def _sharing(tables: Tables) -> tuple[Rows, Rows]:
         if name in events:
             key = (key ^ events[name][known].astype(np.int64).view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
             key ^= key >> np.uint64(31)
-    order = np.lexsort((lead, key))
+    order = np.argsort(key)
     key, lead = key[order], lead[order]
     # Of what more than two share, a mailing or a gateway is the reason, and no person.
     first = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
     size = np.diff(np.append(first, len(key)))
     first = first[size == 2]
-    low, high = lead[first], lead[first + 1] if len(first) else lead[first]
+    one, other = lead[first], lead[first + 1] if len(first) else lead[first]
+    low, high = np.minimum(one, other), np.maximum(one, other)
     apart = low != high
     pairs, counts = np.unique(low[apart] * len(tables.lead_ids) + high[apart], return_counts=True)
     pairs = pairs[counts >= SHARED_EVENTS]

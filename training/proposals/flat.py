@@ -67,7 +67,7 @@ def flat_material(intake: Intake, settings: Settings, mapping: SourceMapping) ->
     builder = FactBuilder.of(settings)
     known = view_at(tables, as_of, builder.view)
     assets = (mapping.asset,) if mapping.asset else settings.assets
-    facts = facts_of(known, builder, Inventory.of(assets, settings.vocabularies))
+    facts = facts_of(known, builder, Inventory.of_settings(settings, assets))
     kept, left_out = eligible(known.present, facts, Domain.of(settings))
     found = attribute_facts(known, mapping, kept, settings.quality.segments.min_known)
     used = [fact for fact in found if not fact.why]

@@ -14,7 +14,7 @@ from configs.dictionary import AFTER_READINESS
 from configs.settings import Settings
 from features.columns import exact
 from features.evaluate import Domain, as_columns
-from features.facts import FactBuilder, Facts, facts_of, with_memberships
+from features.facts import FactBuilder, Facts, facts_of
 from features.intake.quality.columns import known_rows
 from features.intake.quality.findings import QualityReport
 from features.intake.quality.staleness import record_ages
@@ -25,7 +25,7 @@ from features.tables import YES, Known, Tables
 from features.view import view_at
 from models.candidates.clustering import MixedColumns
 from models.segments.lint.conditions import AUDIENCE, dimension_of
-from models.segments.map import SegmentMap
+from models.segments.map import Memberships, SegmentMap
 from training.dataset.targets import labels
 from training.proposals.proposal import FieldLeftOut
 from training.proposals.reach import Reachable, reachable
@@ -106,7 +106,7 @@ def material_of(tables: Tables, settings: Settings, as_of: datetime, quality: Qu
     """What may be used of tables as known at an instant; only outcomes after the earlier snapshot are used."""
     horizon = timedelta(days=settings.targets.served.horizon_days)
     domain, builder = Domain.of(settings), FactBuilder.of(settings)
-    inventory = Inventory.of(settings.assets, settings.vocabularies)
+    inventory = Inventory.of_settings(settings)
     known = view_at(tables, as_of, builder.view)
     facts = facts_of(known, builder, inventory)
     kept, left_out = eligible(known.present, facts, domain)
@@ -119,7 +119,8 @@ def material_of(tables: Tables, settings: Settings, as_of: datetime, quality: Qu
     # Who may not be looked at now may not be looked at as of an earlier day either.
     kept_before = eligible(before.present, facts_before, domain)[0] & ~barred_people(known, kept)
     standing, told = standing_segments(settings, domain, facts, as_of)
-    facts = with_memberships(facts, inventory, *told)
+    segment_map, members = told
+    facts = segment_map.told(facts, members, inventory, builder, known.as_of_day)
     unusable = {one.field for one in unreliable if one.used_for != "clustering"}
     columns = conditioned(facts, domain, settings, unusable)
     clustered_ = clustered(features, kept, {one.field for one in unreliable}, columns, domain)
@@ -233,7 +234,7 @@ def unreliable_fields(
 
 def standing_segments(
     settings: Settings, domain: Domain, facts: Facts, as_of: datetime
-) -> tuple[tuple[Standing, ...], tuple[Bools, tuple[str, ...]]]:
+) -> tuple[tuple[Standing, ...], tuple[SegmentMap, Memberships]]:
     """Every segment there is with who meets it, drafts and templates too; and the memberships of the approved ones."""
     segment_map, on = SegmentMap.load(settings, domain), as_of.astimezone(UTC).date()
     members = segment_map.members(facts, as_of=as_of)
@@ -252,7 +253,7 @@ def standing_segments(
             columns = {name: per_lead(facts, name) for name in activation.facts if name in facts.columns}
             inside = np.broadcast_to(as_columns(activation.enter, domain, on)(columns)[0].reshape(-1), (facts.n,))
             found.append(Standing(d.id, d.title, d.status, d.owner, False, False, inside))
-    return tuple(found), (members.member, segment_map.segment_ids)
+    return tuple(found), (segment_map, members)
 
 
 def clustered(features: Features, kept: Bools, unreliable: set[str], columns: Columns, domain: Domain) -> MixedColumns:

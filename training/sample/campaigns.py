@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import date, timedelta
 
@@ -9,15 +10,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.random import Generator
 
-from configs.content import Asset
+from configs.content import Asset, AssetApproval, Footer
+from configs.section import Section
 from training.sample.columns import chosen
 from training.sample.people import CHANNELS, PRODUCTS
 from training.sample.personas import SEGMENTS
 from training.sample.touches import CAMPAIGNS, campaign_ids
 
 GOALS = ("awareness", "demo requests", "meetings", "education")
-LISTED = ("audiences", "markets", "channels", "stages", "segment_ids")
-APPROVAL = ("by", "on", "expires_on", "reference")
+LISTED = ("audiences", "markets", "channels", "stages", "segment_ids", "supporting_documents")
+FLAGS = ("prescription", "withdrawn", "source_notice", "value_transfer", "reveals_condition", "refill_reminder")
+# What has parts of its own: as columns, and as JSON text.
+PREFIXED: dict[str, tuple[type[Section], pa.DataType]] = {
+    "approval": (AssetApproval, pa.string()),
+    "footer": (Footer, pa.bool_()),
+}
+AS_JSON = ("claims", "checklist")
 
 
 def campaign_columns(rng: Generator, as_of: date) -> dict[str, pa.Array]:
@@ -41,21 +49,19 @@ def campaign_columns(rng: Generator, as_of: date) -> dict[str, pa.Array]:
 
 
 def asset_columns(assets: Sequence[Asset]) -> dict[str, pa.Array]:
-    """Rows for assets.parquet: the inventory as configured, its approval as columns `approval_*`."""
+    """Rows for assets.parquet: the inventory as configured; approval and footer as own columns, claims as JSON."""
     rows = [asset.model_dump(mode="json") for asset in assets]
     columns: dict[str, pa.Array] = {}
     for name in Asset.model_fields:
-        if name == "approval":
-            for part in APPROVAL:
-                values = [(row["approval"] or {}).get(part) for row in rows]
-                columns[f"approval_{part}"] = pa.array(values, pa.string())
+        if name in PREFIXED:
+            model, kind = PREFIXED[name]
+            for part in model.model_fields:
+                columns[f"{name}_{part}"] = pa.array([(row[name] or {}).get(part) for row in rows], kind)
             continue
-        kind = (
-            pa.list_(pa.string())
-            if name in LISTED
-            else pa.bool_()
-            if name in ("prescription", "withdrawn")
-            else pa.string()
-        )
+        if name in AS_JSON:
+            texts = [None if row[name] is None else json.dumps(row[name]) for row in rows]
+            columns[name] = pa.array(texts, pa.string())
+            continue
+        kind = pa.list_(pa.string()) if name in LISTED else pa.bool_() if name in FLAGS else pa.string()
         columns[name] = pa.array([row[name] for row in rows], kind)
     return columns

@@ -182,9 +182,19 @@ def planted_segment(accounts: Accounts, account: Codes, true: Mapping[str, Codes
 
 
 def lead_columns(
-    rng: Generator, people: People, accounts: Accounts, account_ids: pa.Array, as_of: int
+    rng: Generator,
+    people: People,
+    accounts: Accounts,
+    account_ids: pa.Array,
+    as_of: int,
+    *,
+    states: tuple[tuple[str, ...], Codes],
+    more: Mapping[str, pa.Array],
 ) -> tuple[pa.Array, dict[str, pa.Array]]:
-    """The lead identifiers of a block, and its rows for leads.parquet, older versions after the newest ones."""
+    """The lead identifiers of a block, and its rows for leads.parquet, older versions after the newest ones.
+
+    `states` are names and each lead's, its region where it has one; `more` are columns of one value a lead.
+    """
     count, true = people.count, people.true
     ids = identifiers("L", 7, people.first_number + np.arange(count))
     seen = _seen(rng, people)
@@ -207,6 +217,8 @@ def lead_columns(
     spellings, _, _ = titles()
     verified = _verified_at(rng, people, as_of)[rows]
     clinician = (true["audience"] == 0)[rows]
+    names, state = states
+    region = np.where(state[rows] >= 0, len(REGIONS) + state[rows], seen["region"])
     columns = {
         "lead_id": chosen(ids, rows),
         "recorded_at": instants(recorded_rows),
@@ -226,7 +238,7 @@ def lead_columns(
         "mail_domain": _mail_domains(people, accounts, account_ids, rows),
         "preferred_channel": chosen(CHANNELS, seen["preferred_channel"]),
         "country": chosen(COUNTRY_NAMES, seen["country"]),
-        "region": chosen(REGIONS, seen["region"]),
+        "region": chosen((*REGIONS, *names), region),
         "language": chosen(("en", "de", "fr", "es", "it", "pt"), seen["language"]),
         "territory": chosen(tuple(f"T{n:02d}" for n in range(40)), seen["territory"]),
         "source": chosen(SOURCES, seen["source"]),
@@ -236,6 +248,7 @@ def lead_columns(
         "lifecycle": chosen(LIFECYCLES, seen["lifecycle"]),
         "created_at": instants(people.created_at[rows]),
         "verified_at": instants(verified),
+        **{name: column.take(pa.array(rows)) for name, column in more.items()},
     }
     return ids, as_checked(columns, np.arange(len(rows)) < count)
 

@@ -28,6 +28,7 @@ from training.sample.events import HISTORY_DAYS, event_columns, make_events
 from training.sample.outcomes import make_outcomes, outcome_columns
 from training.sample.people import ROLES, SPECIALTIES, lead_columns, make_people
 from training.sample.personas import SEGMENTS
+from training.sample.register import STATE_NAMES, later_consent_columns, later_stop_columns, on_record
 from training.sample.touches import make_mail_events, make_touches, touch_columns
 
 AS_OF = date(2026, 6, 30)
@@ -130,7 +131,16 @@ def _append_block(
     outcomes = make_outcomes(rng("outcomes"), people, accounts, events, as_of, events_per_lead)
 
     account_ids, account_rows = account_columns(rng("account records"), accounts, as_of, history)
-    lead_ids, lead_rows = lead_columns(rng("lead records"), people, accounts, account_ids, as_of)
+    recorded = on_record(rng("on record"), people, accounts, as_of)
+    lead_ids, lead_rows = lead_columns(
+        rng("lead records"),
+        people,
+        accounts,
+        account_ids,
+        as_of,
+        states=(STATE_NAMES, recorded.state),
+        more=recorded.columns,
+    )
     first_touch = made.get("touches", 0) + 1
     event_rows = event_columns(
         events, people, touches, lead_ids, account_ids, asset_ids, made.get("events", 0) + 1, first_touch
@@ -141,9 +151,11 @@ def _append_block(
     files.append("events", event_rows, serial=("event_id",))
     files.append("touches", touch_columns(touches, lead_ids, asset_ids, first_touch), serial=("touch_id",))
     files.append("consents", consent_columns(rng("consents"), people, lead_ids, as_of))
+    files.append("consents", later_consent_columns(rng("later consents"), people, lead_ids, as_of))
     files.append(
         "suppressions", suppression_columns(rng("suppressions"), people, accounts, lead_ids, account_ids, as_of)
     )
+    files.append("suppressions", later_stop_columns(rng("later stops"), people, lead_ids, account_ids, as_of))
     files.append("cases", case_rows, serial=("case_id",))
     files.append("outcomes", outcome_columns(rng("outcome records"), outcomes, lead_ids))
     files.append(

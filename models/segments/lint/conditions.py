@@ -18,11 +18,14 @@ MAX_TRAITS = 6
 # Facts that say the same kind of thing: every fact of the lead belongs to one kind, and counts are behavior.
 DIMENSIONS: Mapping[str, tuple[str, ...]] = {
     "specialty": ("specialty", "subspecialty", "account_specialty", "cancer_type", "therapeutic_area"),
-    "geography": ("jurisdiction", "target_market", "territory_assigned"),
+    "geography": ("jurisdiction", "us_state", "target_market", "territory_assigned"),
     "organization": ("organization_type", "parent_organization_type", "account_kind"),
     "size": ("size", "procedure_volume", "throughput"),
-    "demographics": ("adult", "verified_hcp", "days_since_verified"),
-    "source": ("lead_source", "referral_source"),
+    "demographics": ("adult", "verified_hcp", "licence_status", "days_since_verified"),
+    "source": (
+        "lead_source", "referral_source", "source_permitted", "third_party_source", "phi_source", "days_since_obtained",
+        "data_source_listed", "data_kind",
+    ),
     "readiness": AFTER_READINESS,
     "setting": ("care_setting",),
     "role": ("role", "technical_orientation"),
@@ -37,7 +40,12 @@ DIMENSIONS: Mapping[str, tuple[str, ...]] = {
     "behavior": (
         "days_since_last_event", "distinct_channel_count_90d", "colleague_event_count_90d", "preferred_channel",
     ),
-    "permission": ("email_opt_out",),
+    "permission": (
+        "email_opt_out", "opt_out_pending", "sharing_opt_out", "tcpa_revoked_any", "health_consent", "phi_authorized",
+        "prescriber_restricted", "notice_given", "days_since_screened", "state_registered", "feed_fresh",
+        "segment_approved", "local_minute_from", "local_minute_to",
+    ),
+    "record": ("identity_conflict", "role_address"),
     "our contacts": ("touches_7d", "touches_30d", "days_since_last_field_touch"),
     "standing": (
         "erased_or_restricted", "profiling_objection", "reduced_communication", "off_label_open",

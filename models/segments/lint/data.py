@@ -104,7 +104,7 @@ def measure(
     trial = as_if_approved(segment_map, on)
     builder = FactBuilder.of(settings)
     known = view_at(tables, as_of, builder.view)
-    facts = facts_of(known, builder, Inventory.of(settings.assets, settings.vocabularies))
+    facts = facts_of(known, builder, Inventory.of_settings(settings))
     counted = known.present if known.merged is None else known.present & ~known.merged.away
     held, past = _memberships(tables, as_of)
     member = trial.members(facts, as_of=as_of).member[counted]

@@ -1,0 +1,1 @@
+"""What can be proved about a rule book, and what a change of it would widen."""

@@ -1,0 +1,114 @@
+"""Why a mistake that nothing notices is none, or is left: one reason for each, by where it is and what it says.
+
+A mutant of the compiler is the *same* where a reason here says why no answer can differ; the reason must be one that a
+reader can check in the code, or that a test tries (`tests/test_policy_mutants.py` replaces what only chooses between
+two right ways). A mutant that does change something and survives stays a survivor, with its reason.
+Lines are not named, so that a reason lives as long as the words it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from policy.proofs.mutation import Judged
+
+Where = tuple[str, str]  # function or card, and what was changed
+
+# Changes no answer, for a reason that can be checked.
+SAME: Mapping[Where, str] = {
+    ("features.evaluate._small_first",
+     "max((columns[fact].size for fact in facts_of_normal(part) if fact in columns), default=1): 1 to 2"):
+        "Only the order in which parts are joined; `and` and `or` do not mind it.",
+    ("features.evaluate._among", "range(256): 256 to 257"):
+        "The table gets one more place, and codes beyond a byte are read as 0 before it is asked.",
+    ("features.evaluate._among", "column < 0: 0 to 1"):
+        "Code 0 is read as 0 instead of as itself.",
+    ("policy.clauses._every", "top + 1: 1 to 2"):
+        "One place beyond the top, which no code is packed to: what is above the top is packed as 0.",
+    ("policy.scalar._Maker.statements", "self._names(0): 0 to 1"):
+        "Names of facts that have one name on all channels; only conditions without a fact by channel come here.",
+    ("policy.words.Program._keys",
+     "full = {'lead': (n, 1, 1), 'channel': (n, 1, width), 'asset': (1, assets, 1), "
+     "'lead_asset'...: 1 to 2, once more, once more, once more"):
+        "Facts of assets are packed for two leads alike, and read for the first.",
+    ("policy.clauses._implies", "places & ~other.get(fact, 0): BitAnd to BitOr"):
+        "Clauses that another implies are kept; they hold wherever the other does.",
+    ("policy.clauses.clauses_of", "len(found) * len(others) > MAX_CLAUSES * MAX_CLAUSES: Gt to GtE"):
+        "Such a rule is read one by one instead; a test draws this line elsewhere.",
+    ("policy.rulings._few", "by_asset(domain, columns, scalar.asset, 0, assets, width): 0 to 1"):
+        "Facts of assets have one cell for all leads, so any lead reads it.",
+    ("policy.scalar._Maker._varied", "by_channel.count(0) == 0: 0 to 1"):
+        "Whether channels are settled at once; a channel that is not covered adds no bit.",
+    ("policy.scalar._Remembered.__missing__", "len(self) >= MOST: GtE to Gt"):
+        "One more answer is remembered before all are forgotten.",
+    ("policy.words.Program._words", "_content(group, keys, 'fit', assets, 1): 1 to 2"):
+        "The second of two equal columns is dropped at once.",
+    ("policy.words._asked", "np.zeros((0, 0), dtype=np.uint64): 0 to 1, once more"):
+        "Tables of no look-up are never asked.",
+    ("policy.words._asked", "np.zeros((0, 0, 0), dtype=np.uint8): 0 to 1"):
+        "Keys of no look-up are never asked.",
+    ("policy.words._flat", "column > 255: 255 to 256"):
+        "256 as a byte is 0, which is what it is replaced by.",
+    ("policy.scalar.compile_scalar", "every = 0: 0 to 1"):
+        "A bit that no rule sets in `w0`, and `&` takes away.",
+    ("policy.answers._kept", "len(book.answers) >= _MOST: GtE to Gt"):
+        "One more answer is remembered before all are forgotten; what is forgotten is worked out again.",
+    ("policy.clauses.compile_groups", "zip(asked, found, strict=True): True to False"):
+        "`found` gets exactly one entry for each of `asked`, in the loop above.",
+    ("policy.clauses.clauses_of", "len(found) > MAX_CLAUSES: Gt to GtE"):
+        "A rule of exactly so many clauses is read one by one instead; a test draws this line elsewhere.",
+    ("policy.clauses._top", "edges.get(fact, (0,)): 0 to 1"):
+        "Only the number of edges, one, and that it is no number beyond a column are read of it.",
+    ("policy.clauses._top", "1 << BYTE: 1 to 2"):
+        "Any number of places that fits no byte says the same: this rule is left to `reading`.",
+    ("policy.clauses._edges", "n > 0: Gt to GtE"):
+        "0 is among the edges already, and a set holds it once.",
+    ("policy.clauses._every", "1 << top + 1: 1 to 2"):
+        "One place beyond the top, which no code is packed to: what is above the top is packed as 0.",
+    ("policy.clauses._layers", "sorted(clauses[bit], key=len, reverse=True): True to False"):
+        "Which clause goes to which level; all levels must hold, in any order.",
+    ("policy.clauses._packed", "taken + bits <= BYTE: LtE to Lt"):
+        "Facts are spread over more bytes; where a fact lies is written down with it.",
+    ("policy.clauses._layer", "1 << BYTE: 1 to 2"):
+        "Tables get places that no byte can ask for.",
+    ("policy.rulings.Rulings.rule_ids", "self.explain(lead, asset, channel, words=False): False to True"):
+        "Only the id of each entry is taken; without words it is quicker.",
+    ("policy.rulings.Rulings.explain_score", "self._entry(rule, lead, 0, 0): 0 to 1"):
+        "A rule about scoring looks at facts of the lead only (Book.load refuses others): one cell on this axis.",
+    ("policy.rulings.Rulings.explain_score", "self._entry(rule, lead, 0, 0): 0 to 1, once more"):
+        "A rule about scoring looks at facts of the lead only (Book.load refuses others): one cell on this axis.",
+    ("policy.rulings.rule", "facts.n <= SMALL: LtE to Lt"):
+        "Which form rules on exactly so many leads; the comparison holds both forms equal on the same leads.",
+    ("policy.rulings.Rulings._code", "zip(place, column.shape, strict=True): True to False"):
+        "Three places and three axes: columns of another shape are dropped before (`_usable`).",
+    ("policy.rulings.Rulings.permitted",
+     "isinstance(self.block_words, Words) and isinstance(self.permit_words, Words): And to Or"):
+        "`rule` makes both words or both masks, never one of each.",
+    ("policy.scalar._pick", "len(facts) > 1: 1 to 2"):
+        "Two ways to take the same values as a tuple; `itemgetter` is quicker from two facts on.",
+}  # fmt: skip
+
+# Changes an answer that neither an example nor a promise speaks about.
+LEFT: Mapping[Where, str] = {
+    ("EU-01-DE", "phone added"):
+        "Narrows: stops calls to Germany too; no lead of L-OPEN must stay open to calls there.",
+    ("AU-01", "phone added"):
+        "Narrows: stops calls to Australia too; no lead of L-OPEN must stay open to calls there.",
+    ("FRQ-02", "applies_when: asset_intent with medical_information"):
+        "Narrows: the cap would stop medical information too; the card has no example of it beyond the cap.",
+    ("US-05", "unless_surely: local_minute_from >= to >"):
+        "Narrows by the first minute of calling hours, which no example stands on.",
+    ("US-07", "applies_when: without jurisdiction = 'US'"):
+        "Narrows: stops outside the United States too, where other cards stop nearly the same people.",
+}  # fmt: skip
+
+
+def with_reason(one: Judged) -> Judged:
+    """A survivor with its reason, and as `equivalent` where the reason says that nothing changes."""
+    if one.fate != "survived":
+        return one
+    key = one.where, one.what
+    if key in SAME:
+        return replace(one, fate="equivalent", by=SAME[key])
+    return replace(one, by=LEFT[key]) if key in LEFT else one
