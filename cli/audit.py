@@ -88,8 +88,11 @@ def replay(
     """
     from policy.audit.archive import Archive
     from policy.audit.chain import entries, log_files
+    from policy.audit.chain import verify as verify_chain
     from policy.audit.proof import find
 
+    # A record that was edited proves nothing, whatever its facts say.
+    verify_chain(folder)
     archive = Archive(folder)
     if audit_id is not None:
         entry = find(folder, audit_id)

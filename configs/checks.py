@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +16,9 @@ from configs.references import reference_problems
 # Effects of the feature gate: what becomes of a datum, not of a message.
 FEATURE_EFFECTS = ("drop_feature", "mask")
 
+# What `policy/scalar.py` calls its own variables.
+_GENERATED = re.compile(r"_?[a-z]\d*|bit_.*|lead|channel|contents|fits|row|strict|zip")
+
 
 def condition_problems(found: Mapping[str, Any], files: Mapping[tuple[str, str], str]) -> list[Problem]:
     """What is wrong with the conditions of rules, segments and points, each with its file and key."""
@@ -24,6 +29,11 @@ def condition_problems(found: Mapping[str, Any], files: Mapping[tuple[str, str],
             parse(text, facts, parameters)
         except ConditionInvalid as error:
             problems.append(Problem(file, key, str(error)))
+    problems += [
+        Problem("policy/facts.yaml", name, "expected a name that the generated form of the rules does not use itself")
+        for name in facts
+        if _GENERATED.fullmatch(name) or keyword.iskeyword(name)
+    ]
     problems += segment_problems(found, files)
     problems += reference_problems(found)
     for card in found["rules"]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from cli.app import app
 from configs.errors import AuditBroken, InputInvalid
 from configs.settings import load_settings
 from policy.audit.archive import Archive
@@ -115,3 +118,15 @@ def test_a_book_that_was_changed_or_never_kept_is_refused(
     path.write_text(path.read_text().replace("\"jurisdiction = 'UK'\"", "\"jurisdiction = 'DE'\""))
     with pytest.raises(AuditBroken, match="another hash"):
         Archive(tmp_path).book(book.hash)
+
+
+def test_a_record_that_was_edited_is_refused_before_it_is_replayed(
+    log: tuple[Path, list[Entry], list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    shutil.copytree(log[0], tmp_path / "log")
+    entry = log[1][0]
+    path = tmp_path / "log" / entry.file
+    path.write_bytes(path.read_bytes().replace(entry.record["queue"].encode(), b"elsewhere", 1))
+    ran = CliRunner().invoke(app, ["audit", "replay", entry.record["audit_id"], "--audit", str(tmp_path / "log")])
+    assert ran.exit_code != 0
+    assert isinstance(ran.exception, AuditBroken)

@@ -102,3 +102,11 @@ def test_a_value_outside_the_vocabulary_is_unknown() -> None:
     vocabulary = Vocabulary.of("role", {"nurse": []})
     assert (vocabulary.code("astronaut"), vocabulary.code(None), vocabulary.value(0)) == (0, 0, None)
     assert normalize("\uff2eurse") == "nurse"
+
+
+@pytest.mark.parametrize("name", ["w0", "a3", "bit_x", "lead", "row", "class"])
+def test_a_fact_may_not_be_named_like_a_variable_of_the_generated_rules(folder: Path, name: str) -> None:
+    _edit(folder / "policy/facts.yaml", lambda text: text + f"  {name}: {{type: yesno, says: something, source: x}}\n")
+    with pytest.raises(ConfigInvalid) as refused:
+        load_settings(folder)
+    assert ("policy/facts.yaml", name) in [(p.file, p.key) for p in refused.value.problems]
