@@ -10,11 +10,8 @@ from typing import Any
 import pytest
 
 import features.evaluate
-import policy.clauses
-import policy.scalar
 from configs.conditions import parse
 from configs.settings import Settings, load_settings
-from features.evaluate import facts_of_normal
 from policy.proofs import survivors
 from policy.proofs.compiler_mutants import compiler_mutants, deciding, judge_code
 from policy.proofs.differential import Differential
@@ -138,30 +135,3 @@ def test_a_reason_is_of_a_mutant_that_is_made() -> None:
     made = {(m.where, m.what) for m in compiler_mutants()} | {(m.where, m.what) for m in every_mutant()}
     assert set(survivors.SAME) | set(survivors.LEFT) <= made
     assert all(len(why.split()) > 4 for why in (*survivors.SAME.values(), *survivors.LEFT.values()))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("most", [1, 200])
-def test_which_rules_become_tables_changes_no_answer(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Rules of more clauses are read one by one: where that line is drawn saves time only.
-    monkeypatch.setattr(policy.clauses, "MAX_CLAUSES", most)
-    assert held().first_difference() is None
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("chosen", [lambda self, said: frozenset(), lambda self, said: all_of(self, said)])
-def test_which_facts_are_asked_by_their_bit_changes_no_answer(chosen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy.scalar._Maker, "_often_asked", chosen)
-    assert held().first_difference() is None
-
-
-def all_of(maker: Any, said: Any) -> frozenset[str]:
-    """Every fact of codes that has one variable, whether or not it is asked for often."""
-    asked = {fact for one in said for normal in one.conditions for fact in facts_of_normal(normal)}
-    own = {fact: maker.domain.facts[fact] for fact in asked}
-    return frozenset(fact for fact, one in own.items() if one.type != "int" and "channel" not in one.per)
-
-
-@pytest.mark.slow
-def test_every_form_of_the_engine_agrees_with_the_tables_on_all_made_up_books() -> None:
-    assert Differential(shipped(), ON, leads=2, assets=2).first_difference() is None
