@@ -38,6 +38,17 @@ _TITLES = frozenset({"dr", "prof", "professor", "mr", "mrs", "ms", "md", "phd", 
 _ONLY_FOR = {"expires_on": "approved", "replaced_by": "retired", "outcome": "reviewed", "next_review_on": "reviewed"}
 
 
+def refuse_unreadable(by: str, **texts: str | None) -> None:
+    """Raise ValueError unless `by` names somebody and every text given is one line that can be read."""
+    if len(normalize(by).replace("_", "")) < 2:
+        raise ValueError("by: expected the name of a person or of an office")
+    for key, text in (("by", by), *texts.items()):
+        if text is not None and not (text.isprintable() and text == text.strip() and len(text) > 0):
+            raise ValueError(f"{key}: expected one line of visible characters, without spaces around it")
+        if text is not None and len(text) > MOST_CHARACTERS:
+            raise ValueError(f"{key}: expected at most {MOST_CHARACTERS} characters")
+
+
 class ApprovalStep(Section):
     """One step of one version: what was done to which content, by whom, on which day.
 
@@ -64,14 +75,7 @@ class ApprovalStep(Section):
 
     @model_validator(mode="after")
     def _each_step_says_what_belongs_to_it(self) -> ApprovalStep:
-        if len(normalize(self.by).replace("_", "")) < 2:
-            raise ValueError("by: expected the name of a person or of an office")
-        for key in ("by", "reference", "note"):
-            text = getattr(self, key)
-            if text is not None and not (text.isprintable() and text == text.strip() and len(text) > 0):
-                raise ValueError(f"{key}: expected one line of visible characters, without spaces around it")
-            if text is not None and len(text) > MOST_CHARACTERS:
-                raise ValueError(f"{key}: expected at most {MOST_CHARACTERS} characters")
+        refuse_unreadable(by=self.by, reference=self.reference, note=self.note)
         for key, step in _ONLY_FOR.items():
             if getattr(self, key) is not None and self.step != step:
                 raise ValueError(f"{key}: expected only where step is {step}")

@@ -17,11 +17,10 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 
 from configs.approval_file import alone
-from configs.approvals import FIRST_SEAL, MOST_CHARACTERS, same_person, seal_of
+from configs.approvals import FIRST_SEAL, refuse_unreadable, same_person, seal_of
 from configs.errors import ConfigInvalid, InputInvalid, Problem
 from configs.section import Section
 from configs.settings import Settings
-from configs.spelling import normalize
 
 FILE = "rule_approvals.jsonl"
 Role = Literal["compliance", "medical", "regulatory"]
@@ -47,13 +46,7 @@ class RuleApproval(Section):
 
     @model_validator(mode="after")
     def _names_a_person(self) -> RuleApproval:
-        if len(normalize(self.by).replace("_", "")) < 2:
-            raise ValueError("by: expected the name of a person")
-        for text in (self.by, self.reference):
-            if text is not None and not (text.isprintable() and text == text.strip() and len(text) > 0):
-                raise ValueError("by, reference: expected one line of visible characters, without spaces around it")
-            if text is not None and len(text) > MOST_CHARACTERS:
-                raise ValueError(f"by, reference: expected at most {MOST_CHARACTERS} characters")
+        refuse_unreadable(by=self.by, reference=self.reference)
         return self
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError, model_validator
 
-from configs.approvals import FIRST_SEAL, MOST_CHARACTERS, seal_of
+from configs.approvals import FIRST_SEAL, refuse_unreadable, seal_of
 from configs.cards import Parameter, RuleCard
 from configs.errors import Problem
 from configs.section import Section
@@ -42,15 +42,9 @@ class CardSignature(Section):
 
     @model_validator(mode="after")
     def _names_a_person(self) -> CardSignature:
-        if len(normalize(self.by).replace("_", "")) < 2:
-            raise ValueError("by: expected the name of a person")
+        refuse_unreadable(by=self.by, role=self.role, reference=self.reference)
         if len(normalize(self.role).replace("_", "")) < 2:
             raise ValueError("role: expected what the person signs as, for example counsel-eu")
-        for text in (self.by, self.role, self.reference):
-            if text is not None and not (text.isprintable() and text == text.strip() and len(text) > 0):
-                raise ValueError("by, role, reference: expected one line of visible characters, no spaces around it")
-            if text is not None and len(text) > MOST_CHARACTERS:
-                raise ValueError(f"by, role, reference: expected at most {MOST_CHARACTERS} characters")
         return self
 
 

@@ -17,9 +17,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from configs.errors import AuditBroken
+from policy.audit.canonical import canonical
 from policy.audit.chain import chained, erased_line, read_records, verify
 from policy.audit.checkpoints import GENESIS, Checkpoint, read_checkpoints
-from policy.audit.log import AuditLog, canonical, pseudonym, pseudonym_key
+from policy.audit.log import AuditLog
+from policy.audit.pseudonyms import pseudonym, pseudonym_key
 
 
 def written(folder: Path, records: int = 5) -> Path:

@@ -24,9 +24,6 @@ from policy.audit.canonical import canonical
 from policy.audit.chain import HASH, chained, last_record, number_of
 from policy.audit.checkpoints import Signer
 from policy.audit.merkle import GrowingTree
-from policy.audit.pseudonyms import pseudonym, pseudonym_key
-
-__all__ = ["MOST_WORKERS", "AuditLog", "canonical", "pseudonym", "pseudonym_key"]
 
 MOST_WORKERS = 1000
 DETAIL = "detail"

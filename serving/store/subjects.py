@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
-from policy.audit.log import pseudonym
+from policy.audit.pseudonyms import pseudonym
 
 LEAD, ACCOUNT = "lead", "account"
 
