@@ -154,13 +154,14 @@ def mlflow_server(bundle: Path, folder: Path) -> Iterator[tuple[str, bytes]]:
     import numpy as np
 
     from models.bundle import read_bundle
+    from training.registry.publish import SCRIPT
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # no signature is wanted, and it says so at length
     spec = read_bundle(bundle).spec
     model = folder / "mlflow_model"
     mlflow.pyfunc.save_model(
         str(model),
-        python_model=str(ROOT / "training" / "bundle_model.py"),
+        python_model=str(SCRIPT),
         artifacts={"bundle": str(bundle)},
         pip_requirements=[],
     )

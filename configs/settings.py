@@ -1,4 +1,4 @@
-"""The only reader of YAML: one frozen `Settings` from a folder, with every problem reported at once."""
+"""One frozen `Settings` from a folder of YAML, with every problem reported at once."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields
-from glob import escape
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 
 from configs.activation import ActivationSettings, activation_problems
 from configs.approvals import ApprovalStep, approval_problems, with_approvals
@@ -22,7 +20,6 @@ from configs.checks import condition_problems
 from configs.claims import FILE as CLAIMS
 from configs.claims import ClaimRules
 from configs.content import ActionSettings, Asset, content_problems
-from configs.curation import Correction, ReviewSettings, Shape, built, curated
 from configs.data_use import DataUse, data_use_problems
 from configs.definitions import LeadStatus, SegmentDefinition
 from configs.dictionary import fact_dictionary
@@ -40,6 +37,7 @@ from configs.points import ScorecardSettings
 from configs.products import FILE as PRODUCTS
 from configs.products import Product, product_problems
 from configs.quality import QualitySettings
+from configs.reader import Reader
 from configs.register import Registrations, SourceRegister, register_problems
 from configs.registry import RegistrySettings
 from configs.section import Section
@@ -53,8 +51,13 @@ from configs.triggers import Trigger, trigger_problems
 from configs.vocabulary import Vocabulary
 
 DEFAULTS = Path(__file__).parent
-MAX_YAML_BYTES = 1_000_000
-T = TypeVar("T")
+# Sections that may be left out; without the file what its class says by itself holds: nobody is held out and nothing
+# explored, the cuts of training.yaml stand, no claim may be made.
+_OPTIONAL: Mapping[str, tuple[str, type[Section]]] = {
+    "exploration": (EXPLORATION, ExplorationSettings),
+    "thresholds": (THRESHOLDS, ThresholdSettings),
+    "claims": (CLAIMS, ClaimRules),
+}
 
 
 class Settings(Section):
@@ -116,7 +119,7 @@ def load_settings(
     problems: list[Problem] = []
     if not root.is_dir():
         raise ConfigInvalid([Problem(str(root), "", "expected a folder of configuration files")])
-    read = _Reader(root, problems)
+    read = Reader(root, problems)
     found: dict[str, Any] = {
         "vocabularies": read.vocabularies(corrections),
         "features": read.one("features.yaml", FeatureSettings),
@@ -148,16 +151,9 @@ def load_settings(
         "buying_groups": read.one("buying_groups.yaml", BuyingGroupSettings),
         "activation": read.one("activation.yaml", ActivationSettings),
     }
-    # Without the file nobody is held out and nothing is explored.
-    found["exploration"] = ExplorationSettings()
-    if (root / EXPLORATION).is_file():
-        found["exploration"] = read.one(EXPLORATION, ExplorationSettings)
-    # Without the file the cuts of training.yaml stand.
-    found["thresholds"] = ThresholdSettings()
-    if (root / THRESHOLDS).is_file():
-        found["thresholds"] = read.one(THRESHOLDS, ThresholdSettings)
-    # Without the files nothing is authorised anywhere, and no claim may be made.
-    found["claims"] = (read.one(CLAIMS, ClaimRules) if (root / CLAIMS).is_file() else None) or ClaimRules()
+    for key, (name, section) in _OPTIONAL.items():
+        found[key] = (read.one(name, section) if (root / name).is_file() else None) or section()
+    # Without the register nothing is authorised anywhere.
     found["products"] = read.mapping(PRODUCTS, "products", Product) if (root / PRODUCTS).is_file() else {}
     if found["features"] is not None and not problems:
         problems += measure_problems(found["features"], found["vocabularies"])
@@ -171,7 +167,7 @@ def load_settings(
             problems += trigger_problems(found)
             problems += change_problems(found)
             problems += feedback_problems(found) if found["feedback"] is not None else ()
-            problems += exploration_problems(found) if found["exploration"] is not None else []
+            problems += exploration_problems(found)
     if found["data_use"] is not None and not problems:
         problems += data_use_problems(found["data_use"], found["vocabularies"])
     if not problems:
@@ -205,7 +201,7 @@ def load_source(path: Path) -> SourceMapping:
     shipped = DEFAULTS / "sources" / f"{path.name}.yaml"
     target = shipped if not path.exists() and path.suffix == "" and shipped.exists() else path
     problems: list[Problem] = []
-    found = _Reader(target.parent, problems).one(target.name, SourceMapping)
+    found = Reader(target.parent, problems).one(target.name, SourceMapping)
     if problems or found is None:
         raise ConfigInvalid(problems)
     return found
@@ -219,7 +215,7 @@ def load_export(path: Path) -> ExportMapping:
         names = sorted(file.stem for file in (DEFAULTS / "sources").glob("*.yaml"))
         raise ConfigInvalid([Problem(str(path), "", f"expected the file of a mapping, or one of {', '.join(names)}")])
     problems: list[Problem] = []
-    found = _Reader(target.parent, problems).one(target.name, ExportMapping)
+    found = Reader(target.parent, problems).one(target.name, ExportMapping)
     if problems or found is None:
         raise ConfigInvalid(problems)
     return found
@@ -228,7 +224,7 @@ def load_export(path: Path) -> ExportMapping:
 def load_assets(path: Path) -> tuple[Asset, ...]:
     """Read an inventory of assets from a file shaped like `assets.yaml`."""
     problems: list[Problem] = []
-    found = _Reader(path.parent, problems).listed(path.name, "assets", Asset)
+    found = Reader(path.parent, problems).listed(path.name, "assets", Asset)
     if problems:
         raise ConfigInvalid(problems)
     return tuple(found)
@@ -237,153 +233,10 @@ def load_assets(path: Path) -> tuple[Asset, ...]:
 def load_approvals(path: Path) -> tuple[ApprovalStep, ...]:
     """Read the steps of a file shaped like `approvals.yaml`, each by itself: whether they follow is not asked."""
     problems: list[Problem] = []
-    found = _Reader(path.parent, problems).listed(path.name, "approvals", ApprovalStep)
+    found = Reader(path.parent, problems).listed(path.name, "approvals", ApprovalStep)
     if problems:
         raise ConfigInvalid(problems)
     return tuple(found)
-
-
-class _Reader:
-    """Reads files below a root and collects problems instead of stopping at the first."""
-
-    def __init__(self, root: Path, problems: list[Problem]) -> None:
-        self.root, self.problems = root, problems
-        self.files: dict[tuple[str, str], str] = {}
-
-    def one(self, name: str, model: type[T]) -> T | None:
-        raw = self._yaml(self.root / name)
-        return None if raw is None else self._validated(name, raw, model, ())
-
-    def mapping(self, name: str, key: str, model: type[T]) -> dict[str, T]:
-        raw = self._yaml(self.root / name) or {}
-        entries = raw.get(key, {}) if isinstance(raw, dict) else {}
-        if not isinstance(raw, dict) or set(raw) != {key} or not isinstance(entries, dict):
-            self.problems.append(Problem(name, key, f"expected one top-level mapping named {key}"))
-            return {}
-        pairs = ((str(k), self._validated(name, v, model, (key, str(k)))) for k, v in entries.items())
-        return {k: v for k, v in pairs if v is not None}
-
-    def listed(self, name: str, key: str, model: type[T]) -> tuple[T, ...]:
-        raw = self._yaml(self.root / name) or {}
-        if not isinstance(raw, dict) or set(raw) != {key} or not isinstance(raw.get(key), list):
-            self.problems.append(Problem(name, key, f"expected one top-level list named {key}"))
-            return ()
-        return self._each(name, raw[key], model, key)
-
-    def every(self, folder: str, model: type[T], pattern: str = "*.yaml") -> tuple[T, ...]:
-        """Every file of a folder; each holds one entry or a list of entries. Ids must be unique over all files."""
-        entries: list[T] = []
-        first_seen: dict[str, str] = {}
-        for path in sorted((self.root / folder).glob(pattern)):
-            name = str(path.relative_to(self.root))
-            raw = self._yaml(path)
-            if raw is None:
-                continue
-            for entry in self._each(name, raw if isinstance(raw, list) else [raw], model, ""):
-                identity = str(getattr(entry, "id", ""))
-                if identity in first_seen:
-                    self.problems.append(Problem(name, identity, f"id already used in {first_seen[identity]}"))
-                first_seen[identity] = self.files[folder, identity] = name
-                entries.append(entry)
-        if not first_seen:
-            self.problems.append(Problem(folder, "", "expected at least one YAML file"))
-        return tuple(entries)
-
-    def definitions(self, others: Path | None = None) -> tuple[SegmentDefinition, ...]:
-        """The folder's segments; those of a file laid on top by id, those of another folder instead."""
-        own = () if others is not None and others.is_dir() else self.every("segments", SegmentDefinition)
-        if others is None:
-            return own
-        reader = _Reader(others if others.is_dir() else others.parent, self.problems)
-        given = reader.every(".", SegmentDefinition, "*.yaml" if others.is_dir() else escape(others.name))
-        self.files |= {("segments", identity): name for (_, identity), name in reader.files.items()}
-        laid = {definition.id: definition for definition in given}
-        return tuple({**{definition.id: definition for definition in own}, **laid}.values())
-
-    def vocabularies(self, corrections: Path | None = None) -> dict[str, Vocabulary]:
-        found: dict[str, Vocabulary] = {}
-        has_review = (self.root / "review.yaml").is_file()
-        review = (self.one("review.yaml", ReviewSettings) if has_review else None) or ReviewSettings()
-        for path in sorted((self.root / "vocabularies").glob("*.yaml")):
-            name = str(path.relative_to(self.root))
-            raw = self._yaml(path)
-            for vocabulary, values in (self._validated(name, raw, TypeAdapter(Shape), ()) or {}).items():
-                if vocabulary in found:
-                    self.problems.append(Problem(name, vocabulary, "vocabulary declared twice"))
-                try:
-                    found[vocabulary] = built(vocabulary, values, review)
-                except ValueError as error:
-                    self.problems.append(Problem(name, vocabulary, str(error)))
-        for name in sorted(set(review.thresholds) - set(found)):
-            self.problems.append(Problem("review.yaml", f"thresholds.{name}", "no vocabulary has this name"))
-        settled = []
-        if (self.root / "corrections.yaml").is_file():
-            settled.append(("corrections.yaml", self.listed("corrections.yaml", "corrections", Correction)))
-        if corrections is not None:
-            other = _Reader(corrections.parent, self.problems)
-            settled.append((corrections.name, other.listed(corrections.name, "corrections", Correction)))
-        labels = None if review.labels is None else self.root / review.labels
-        return curated(found, settled, labels, review.precision, self.problems)
-
-    def _each(self, name: str, raw: list[Any], model: type[T], key: str) -> tuple[T, ...]:
-        checked = (self._validated(name, entry, model, _place(key, index, entry)) for index, entry in enumerate(raw))
-        return tuple(entry for entry in checked if entry is not None)
-
-    def _validated(self, name: str, raw: Any, model: Any, place: tuple[str, ...]) -> Any:
-        adapter = model if isinstance(model, TypeAdapter) else TypeAdapter(model)
-        try:
-            return adapter.validate_python(raw)
-        except ValidationError as error:
-            for detail in error.errors(include_url=False, include_input=False, include_context=False):
-                key = ".".join((*place, *(str(part) for part in detail["loc"])))
-                self.problems.append(Problem(name, key, detail["msg"]))
-            return None
-
-    def _yaml(self, path: Path) -> Any:
-        name = str(path.relative_to(self.root))
-        if not path.is_file():
-            self.problems.append(Problem(name, "", "expected this file"))
-            return None
-        if path.stat().st_size > MAX_YAML_BYTES:
-            self.problems.append(Problem(name, "", f"expected at most {MAX_YAML_BYTES} bytes"))
-            return None
-        try:
-            return _StrictLoader.load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f"line {mark.line + 1}" if mark else ""
-            self.problems.append(Problem(name, where, getattr(error, "problem", None) or "expected readable YAML"))
-            return None
-
-
-# libyaml parses several times faster; where PyYAML was built without it the same documents load, only later.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _StrictLoader(_Loader):  # type: ignore[misc]
-    """Safe YAML without anchors (no alias bombs) and without duplicate keys."""
-
-    @classmethod
-    def load(cls, text: str) -> Any:
-        """The one document of a text; raises yaml.YAMLError."""
-        for event in yaml.parse(text, Loader=_Loader):
-            if isinstance(event, yaml.events.AliasEvent):
-                raise yaml.composer.ComposerError(problem="aliases are not allowed", problem_mark=event.start_mark)  # type: ignore[arg-type]
-        return yaml.load(text, Loader=cls)  # noqa: S506 - a SafeLoader
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)  # type: ignore[no-any-return]
-
-
-def _place(key: str, index: int, entry: Any) -> tuple[str, ...]:
-    identity = entry.get("id") or entry.get("asset_id") if isinstance(entry, dict) else None
-    return tuple(part for part in (key, str(identity or index)) if part)
 
 
 def _plain(value: Any) -> Any:
