@@ -1,4 +1,4 @@
-"""`leadwell erasure`: which bundles were trained on somebody, and a state of memberships without them."""
+"""`leadwell erasure`: which bundles were trained on somebody; memberships and a store without them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ erasure = typer.Typer(help="Follow a request for erasure.", no_args_is_help=True
 if TYPE_CHECKING:
     from training.registry.timeline import Span
 
-ARTIFACTS = Path("artifacts")
+ARTIFACTS, AUDIT = Path("artifacts"), Path("artifacts/audit")
 
 
 @erasure.callback()
@@ -99,6 +99,30 @@ def memberships(
         table("Rows taken out", ("file", "rows"), reached, right=(1,))
     line(f"{sum(gone.values()):,} rows of this person were in {len(reached)} of {len(gone)} files: they are gone")
     line("Take the person out of the data too, or the next `leadwell segments apply` meets them again")
+
+
+@erasure.command()
+def store(
+    lead_id: Annotated[list[str], typer.Option("--lead-id", help="an id of the person; give every id they have")],
+    where: Annotated[str | None, typer.Option("--store", help="file or postgresql://...; else LEADWELL_STORE")] = None,
+    audit: Annotated[Path, typer.Option("--audit", help="folder of the audit log and of its key")] = AUDIT,
+) -> None:
+    """Take what was sent to an erased person, and the permits used for it, out of the store.
+
+    Refused where no erasure is on record (`leadwell store suppress --reason erasure`). Stops and the one-way hash stay:
+    they keep the person from coming back. The answer never repeats the id.
+
+    Example: leadwell erasure store --lead-id L0000001 --store artifacts/store.db
+    """
+    from cli.store import opened
+
+    found = opened(where, audit, make=False)
+    try:
+        gone = found.forget(lead_id)
+    finally:
+        found.close()
+    table("Rows taken out", ("table", "rows"), [(name, f"{count:,}") for name, count in gone.items()], right=(1,))
+    next_step("leadwell audit erase, for what the log holds of the person")
 
 
 def _bundles(folder: Path) -> dict[str, str]:

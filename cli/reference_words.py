@@ -25,6 +25,7 @@ ABSTAIN_SAYS = {
 
 ENVIRONMENT = {
     "LEADWELL_API_KEY": "keys that the service accepts, separated by commas while one is rotated",
+    "LEADWELL_LIFT_KEY": "keys that may lift stops over HTTP besides everything else; without one nobody may",
     "LEADWELL_ALLOW_NO_KEY": "`1`: start without a key; `leadwell serve --no-key` sets it, on this machine only",
     "LEADWELL_BUNDLE": "bundle folder to serve, instead of the champion's",
     "LEADWELL_CHAMPION": "the champion file; `artifacts/champion.json` when absent",

@@ -57,11 +57,11 @@ def status(where: Where = None, audit: Audit = AUDIT) -> None:
 
     from features.tables import microseconds
 
-    opened = _opened(where, audit, make=False)
+    found = opened(where, audit, make=False)
     try:
-        found = opened.status(microseconds(datetime.now(UTC)))
+        found = found.status(microseconds(datetime.now(UTC)))
     finally:
-        opened.close()
+        found.close()
     rows = [(name, f"{count:,}" if isinstance(count, int) else count) for name, count in found.items()]
     table("Store", ("what", "how many"), rows, right=(1,))
 
@@ -174,7 +174,8 @@ def open_store(where: str, audit: Path) -> Store:
     return Store.open(where, pseudonym_key(audit))
 
 
-def _opened(where: str | None, audit: Path, *, make: bool = True) -> Store:
+def opened(where: str | None, audit: Path, *, make: bool = True) -> Store:
+    """An open store; raises NotReady where there is none yet and none is to be made."""
     found = address(where, audit)
     if not make and "://" not in found and not Path(found).is_file():
         raise NotReady(f"{found}: no store yet: run `leadwell store upgrade`")
@@ -206,11 +207,11 @@ def _write(rows: list[SuppressionRow], where: str | None, audit: Path, now: date
     except RequestRefused as refused:
         first = refused.errors[0]
         raise InputInvalid(first["path"].removeprefix("$."), f"expected {first['expected']}") from None
-    opened = _opened(where, audit)
+    found = opened(where, audit)
     try:
-        there, _ = opened.suppress(stops, [], microseconds(now))
+        there, _ = found.suppress(stops, [], microseconds(now))
     finally:
-        opened.close()
+        found.close()
     log = AuditLog.claim(audit, "store")
     for record in stop_records(stops, there, [], [], {"audit_id": token_hex(16), "at": instant(now)}):
         log.append(record)

@@ -19,6 +19,7 @@ from configs.settings import Settings
 from serving.api import Rejection, RequestRefused, ScoreRequest, encode_answer, parse, problem
 from serving.asgi import App, Receive, Scope, Send, answer, respond, whole_body
 from serving.contact.contact import PATHS, Contact
+from serving.guard import MAY_LIFT
 from serving.openapi import TITLES, openapi_json
 
 log = logging.getLogger("leadwell.serving")
@@ -175,13 +176,13 @@ class Scoring:
         """Whether leads can be scored and the store answers, where there is one."""
         return self.ready and (self.contact is None or await self.contact.answering())
 
-    async def answer(self, path: str, body: bytes) -> tuple[int, bytes]:
-        """Status and body for a request with a body; raises RequestRefused."""
+    async def answer(self, path: str, body: bytes, *, may_lift: bool = False) -> tuple[int, bytes]:
+        """Status and body for a request with a body, whose key may lift stops or not; raises RequestRefused."""
         if path == "/v1/score":
             return 200, await self.score(body)
         if self.contact is None or self.journal is None:
             raise RequestRefused(503, "STORE_UNAVAILABLE: the service has no store; set LEADWELL_STORE")
-        return await self.contact.answer(path, body, self.clock(), self._recorded)
+        return await self.contact.answer(path, body, self.clock(), self._recorded, may_lift=may_lift)
 
     async def _recorded(self, records: list[dict[str, Any]]) -> None:
         """INVARIANT: no answer without its audit record on disk."""
@@ -232,7 +233,8 @@ def build_app(scoring: Callable[[], Scoring]) -> App:
             await respond(send, 200, b"application/json", openapi_json())
         else:
             try:
-                status, body = await scoring().answer(scope["path"], await whole_body(receive))
+                may_lift = bool(scope.get(MAY_LIFT))
+                status, body = await scoring().answer(scope["path"], await whole_body(receive), may_lift=may_lift)
             except RequestRefused as refused:
                 content = problem(refused.status, TITLES[refused.status], refused.detail, refused.errors)
                 await respond(send, refused.status, b"application/problem+json", content)

@@ -22,6 +22,8 @@ from serving.asgi import App, Message, Receive, Scope, Send, answer
 log = logging.getLogger("leadwell.serving")
 LINES_WAIT_SECONDS, MOST_LINES = 0.2, 500
 BODY_SECONDS = 2.0
+# Where a request's scope says whether its key may lift a stop.
+MAY_LIFT = "leadwell.may_lift"
 OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/healthz"})
 KNOWN_PATHS = OPEN_PATHS | {
     "/metrics",
@@ -42,33 +44,48 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The API keys in force, as digests; several at once so that a key can be rotated. Empty: open to everybody."""
+    """The API keys in force, as digests; several at once so that a key can be rotated. Empty: open to everybody.
+
+    Only a key of `lifting` may lift a stop: who may ask and tell is not yet who may decide that a stop is over.
+    """
 
     digests: tuple[bytes, ...]
+    lifting: tuple[bytes, ...] = ()
 
     @classmethod
-    def of(cls, text: str | None, *, allow_none: bool) -> Keys:
-        """Keys from a comma-separated text; raises NotReady where there is none and that was not asked for."""
-        keys = [part.strip() for part in (text or "").split(",") if part.strip()]
+    def of(cls, text: str | None, *, allow_none: bool, lifting: str | None = None) -> Keys:
+        """Keys from comma-separated texts; raises NotReady where there is none and that was not asked for."""
+        keys, lift_keys = _digests(text), _digests(lifting)
         if not keys and not allow_none:
             raise NotReady(
                 "no API key: set LEADWELL_API_KEY, or use `leadwell serve --no-key` (LEADWELL_ALLOW_NO_KEY=1) locally"
             )
-        return cls(tuple(hashlib.sha256(key.encode()).digest() for key in keys))
+        return cls(keys, lift_keys)
 
     def admit(self, headers: dict[bytes, bytes]) -> bool:
         """Whether the request's header carries a key in force; every key is compared, in constant time."""
-        if not self.digests:
-            return True
-        given = headers.get(b"x-api-key") or b""
-        authorization = headers.get(b"authorization") or b""
-        if not given and authorization[:7].lower() == b"bearer ":
-            given = authorization[7:].strip()
-        digest = hashlib.sha256(given).digest()
-        admitted = False
-        for known in self.digests:
-            admitted |= hmac.compare_digest(digest, known)
-        return admitted and bool(given)
+        return not self.digests or _among((*self.digests, *self.lifting), headers)
+
+    def may_lift(self, headers: dict[bytes, bytes]) -> bool:
+        """Whether the request's key may lift a stop; without any key everybody may, on this machine."""
+        return not self.digests or _among(self.lifting, headers)
+
+
+def _digests(text: str | None) -> tuple[bytes, ...]:
+    keys = (part.strip() for part in (text or "").split(","))
+    return tuple(hashlib.sha256(key.encode()).digest() for key in keys if key)
+
+
+def _among(digests: tuple[bytes, ...], headers: dict[bytes, bytes]) -> bool:
+    given = headers.get(b"x-api-key") or b""
+    authorization = headers.get(b"authorization") or b""
+    if not given and authorization[:7].lower() == b"bearer ":
+        given = authorization[7:].strip()
+    digest = hashlib.sha256(given).digest()
+    admitted = False
+    for known in digests:
+        admitted |= hmac.compare_digest(digest, known)
+    return admitted and bool(given)
 
 
 class JsonLines(logging.Formatter):
@@ -153,6 +170,8 @@ class Guard:
         if scope["path"] not in OPEN_PATHS and not self.keys.admit(headers):
             await answer(send, 401, "Unauthorized", "expected a valid key in X-API-Key or Authorization: Bearer")
             return
+        if scope["path"] == "/v1/suppressions":
+            scope[MAY_LIFT] = self.keys.may_lift(headers)
         if scope["method"] not in ("POST", "PUT", "PATCH", "DELETE"):
             await self.app(scope, receive, send)
             return

@@ -12,6 +12,7 @@ from serving.contact.api import CheckRequest, SuppressionsRequest, TouchesReques
 
 TITLES = {
     400: "Bad Request",
+    403: "Forbidden",
     408: "Request Timeout",
     409: "Conflict",
     413: "Content Too Large",

@@ -1,9 +1,9 @@
 """The BentoML service: it reads the champion bundle at its start and puts the guard and the scoring app in front.
 
-Environment, read once: LEADWELL_API_KEY (several, comma-separated, while a key is rotated), LEADWELL_ALLOW_NO_KEY,
-LEADWELL_BUNDLE or LEADWELL_CHAMPION, LEADWELL_CONFIGS, LEADWELL_AUDIT, LEADWELL_STORE (a file or
-postgresql://..., `none` for none; the file store.db beside the audit folder when absent), LEADWELL_AS_OF,
-LEADWELL_WORKERS.
+Environment, read once: LEADWELL_API_KEY (several, comma-separated, while a key is rotated), LEADWELL_LIFT_KEY (keys
+that may lift stops besides; without one nobody may over HTTP), LEADWELL_ALLOW_NO_KEY, LEADWELL_BUNDLE or
+LEADWELL_CHAMPION, LEADWELL_CONFIGS, LEADWELL_AUDIT, LEADWELL_STORE (a file or postgresql://..., `none` for none; the
+file store.db beside the audit folder when absent), LEADWELL_AS_OF, LEADWELL_WORKERS.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ CONFIGS = os.environ.get("LEADWELL_CONFIGS")
 SETTINGS = load_settings(Path(CONFIGS) if CONFIGS else None)
 AUDIT = Path(os.environ.get("LEADWELL_AUDIT", "artifacts/audit"))
 STORE = os.environ.get("LEADWELL_STORE") or str(AUDIT.parent / "store.db")
-KEYS = Keys.of(os.environ.get("LEADWELL_API_KEY"), allow_none=os.environ.get("LEADWELL_ALLOW_NO_KEY") == "1")
+KEYS = Keys.of(
+    os.environ.get("LEADWELL_API_KEY"),
+    allow_none=os.environ.get("LEADWELL_ALLOW_NO_KEY") == "1",
+    lifting=os.environ.get("LEADWELL_LIFT_KEY"),
+)
 log = logging.getLogger("leadwell.serving")
 
 

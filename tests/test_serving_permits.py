@@ -45,13 +45,14 @@ class Service:
 
     def __init__(self, scoring: Scoring, audit: Path) -> None:
         self.scoring, self.audit, self.clock = scoring, audit, scoring.clock
-        self.app: Any = Guard(build_app(lambda: scoring), keys=Keys.of("k", allow_none=False), max_body=8_000_000)
+        keys = Keys.of("k", allow_none=False, lifting="dpo")
+        self.app: Any = Guard(build_app(lambda: scoring), keys=keys, max_body=8_000_000)
 
-    def post(self, path: str, body: Any) -> httpx.Response:
+    def post(self, path: str, body: Any, key: str = "dpo") -> httpx.Response:
         async def run() -> httpx.Response:
             transport = httpx.ASGITransport(self.app)
             async with httpx.AsyncClient(
-                transport=transport, base_url="http://x", headers={"X-API-Key": "k"}
+                transport=transport, base_url="http://x", headers={"X-API-Key": key}
             ) as client:
                 return await client.post(path, **({"content": body} if isinstance(body, bytes) else {"json": body}),
                                          headers={"content-type": "application/json"})  # fmt: skip
@@ -194,6 +195,19 @@ def test_a_permit_that_was_given_before_an_erasure_is_refused_to_every_id_with_t
     everywhere.stop("twin", lead_id="twin-1", reason="erasure", email_hash="h-twin")
     assert "ERASED_OR_RESTRICTED" in everywhere.refused(question)
     assert everywhere.check(other)["permitted"]
+
+
+def test_the_key_of_a_crm_tells_of_stops_and_cannot_lift_one(service: Service) -> None:
+    assert service.stop("kept", lead_id="kept").status_code == 201
+    lift = {"lift_id": "l-kept", "suppression_id": "kept", "lifted_at": NOW.isoformat(), "evidence": "t-1", "by": "me"}
+    beside = {"suppression_id": "beside", "since_at": NOW.isoformat(), "lead_id": "beside"}
+    body = {"suppressions": [beside], "lifts": [lift]}
+    refused = service.post(SUPPRESSIONS, body, key="k")
+    assert (refused.status_code, refused.json()["errors"][0]["path"]) == (403, "$.lifts")
+    # Nothing of the request was kept: the same rows are new to who may lift.
+    told = service.post(SUPPRESSIONS, body, key="dpo").json()
+    assert [row["duplicate"] for row in (*told["suppressions"], *told["lifts"])] == [False, False]
+    assert service.post(SUPPRESSIONS, body, key="wrong").status_code == 401
 
 
 def test_a_lift_from_before_its_stop_is_refused_and_so_is_an_erasure_that_ends(everywhere: Service) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,26 @@ def test_one_wrong_row_keeps_every_row_of_its_request_out(store: Store) -> None:
         store.suppress([stop("s3")], [lift("x", "nobody")], T0)
     assert len(stops_of(store)) == 1
     assert stops_of(store, "L9") == []
+
+
+def test_who_was_erased_is_forgotten_but_for_what_keeps_them_out(store: Store) -> None:
+    erased = ((SUBJECTS.erased("lead", "L1"), "lead"),)
+    erasure = stop("e1", reason="erasure")
+    store.report([sent("t1"), sent("t2", "L2")], T0)
+    with store.asking([SUBJECTS.lead("L1")]) as asking:
+        asking.reserve(use("p"))
+    with pytest.raises(InputInvalid, match="expected an erasure on record") as refused:
+        store.forget(["L1"])
+    assert "L1" not in str(refused.value)
+    store.suppress([replace(erasure, erased=erased), stop("s1")], [], T0)
+    # Two people, one of them not erased: neither loses anything.
+    with pytest.raises(InputInvalid) as refused:
+        store.forget(["L1", "L2"])
+    assert refused.value.row == 2 and store.status(T0)["touches"] == 2
+    assert store.forget(["L1"]) == {"touches": 2, "permits": 1}
+    assert store.forget(["L1"]) == {"touches": 0, "permits": 0}
+    assert {row.reason for row in stops_of(store)} == {"erasure", "opt_out"}
+    assert store.status(T0)["touches"] == 1 and store.status(T0)["erased"] == 1
 
 
 def test_lifting_ends_a_stop_from_when_it_was_recorded_and_never_deletes_it(store: Store) -> None:

@@ -90,17 +90,23 @@ class Contact:
 
         return await self._run(read)
 
-    async def answer(self, path: str, body: bytes, now: datetime, commit: Commit) -> Answer:
+    async def answer(self, path: str, body: bytes, now: datetime, commit: Commit, *, may_lift: bool = False) -> Answer:
         """Status and body for one of `PATHS`; what was done is in the audit before this returns."""
-        asked = {"/v1/suppressions": self._suppress, "/v1/permits/check": self._check, "/v1/touches": self._report}
         # A request is read before anything waits for the store.
-        done = asked[path](body, now)
+        if path == "/v1/suppressions":
+            done = self._suppress(body, now, may_lift)
+        else:
+            done = (self._check if path == "/v1/permits/check" else self._report)(body, now)
         status, answer, records = await self._run(done)
         await commit(records)
         return status, encode_plain(answer)
 
-    def _suppress(self, body: bytes, now: datetime) -> Callable[[], tuple[int, Record, list[Record]]]:
+    def _suppress(self, body: bytes, now: datetime, may_lift: bool) -> Callable[[], tuple[int, Record, list[Record]]]:
         request, words = read_as(body, SuppressionsRequest), self.settings.vocabularies
+        # INVARIANT: whoever may tell of stops may not end them; nothing of such a request is kept.
+        if request.lifts and not may_lift:
+            place = {"path": "$.lifts", "expected": "a key of LEADWELL_LIFT_KEY"}
+            raise RequestRefused(403, "this key may not lift a stop: nothing was kept", [place])
         stops, lifts = stops_of(request, self._subjects, words, now, self.settings.serving.max_rows)
 
         def write() -> tuple[int, Record, list[Record]]:

@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
-from configs.errors import NotReady
+from configs.errors import InputInvalid, NotReady
 from serving.store import stops, touches
 from serving.store.engine import Database
 from serving.store.schema import ABOUT, HASHES, LIFTS, PERMITS, SUPPRESSIONS, TOUCHES
 from serving.store.stops import Lift, Stop, Stops
-from serving.store.subjects import Subjects
+from serving.store.subjects import LEAD, Subjects
 from serving.store.touches import Sent, TouchRow, Use, Used
 from serving.store.upgrade import refuse_other_version, upgrade, version_of
 
@@ -117,6 +117,26 @@ class Store:
         """Write what was sent, all of it durably or nothing; for each whether it was there already."""
         with self.database.writing({row.subject for row in rows}) as connection:
             return touches.report(connection, rows, now_us)
+
+    def forget(self, lead_ids: Sequence[str]) -> dict[str, int]:
+        """Take out what was sent to erased people and the permits used for them: rows by table. Stops and hashes stay.
+
+        INVARIANT: nothing is taken out of who has no erasure on record, for caps would count less of them.
+        Raises InputInvalid with the place of who has none, and takes out nothing.
+        """
+        hashes = [self.subjects.erased(LEAD, lead_id) for lead_id in lead_ids]
+        subjects = [self.subjects.lead(lead_id) for lead_id in lead_ids]
+        with self.database.writing(subjects) as connection:
+            erased = stops.read(connection, (), hashes).erased
+            for place, digest in enumerate(hashes):
+                if digest not in erased:
+                    raise InputInvalid(
+                        "store",
+                        "expected an erasure on record (`leadwell store suppress --reason erasure`)",
+                        row=place + 1,
+                        field="lead_id",
+                    )
+            return touches.forget(connection, subjects)
 
     def standing(self, subjects: Iterable[str], hashes: Iterable[str], now_us: int) -> Standing:
         """Where people and accounts stand, all as of one moment."""

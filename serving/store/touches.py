@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
 from configs.errors import InputInvalid
 from serving.store.schema import PERMITS, TOUCHES
@@ -175,6 +175,15 @@ def _write(connection: Connection, one: Sent, place: int, now_us: int) -> None:
     if row[1] is not None:
         raise IdTaken("touches", "this permit's message was reported already", row=place, field="permit_id")
     connection.execute(update(TOUCHES).where(TOUCHES.c.id == row[0]).values(**told))
+
+
+def forget(connection: Connection, subjects: Sequence[str]) -> dict[str, int]:
+    """Delete every touch and used permit of these subjects: rows by table."""
+    gone = {"touches": 0, "permits": 0}
+    for part in parts(subjects):
+        for name, rows in (("touches", TOUCHES), ("permits", PERMITS)):  # a touch names its permit
+            gone[name] += connection.execute(delete(rows).where(rows.c.subject.in_(part))).rowcount
+    return gone
 
 
 def newest(connection: Connection, subjects: Iterable[str]) -> int:
