@@ -12,12 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from cli.screen import line
 from configs.errors import InputInvalid
-from configs.mapping import SourceMapping
+
+if TYPE_CHECKING:
+    from configs.mapping import SourceMapping
 
 YEARS = range(1970, 2200)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cli.screen import line, next_step
-from training.train import Trained
+
+if TYPE_CHECKING:
+    from training.train import Trained
 
 MOST_COLUMNS = 3
 

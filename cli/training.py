@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,8 +16,9 @@ from cli.screen import line, step, table
 from cli.targets import show_further, show_history
 from cli.thresholds import show_thresholds
 from configs.errors import InputInvalid
-from configs.mapping import NO_TIME
-from training.evaluation.metrics import Comparison, Metrics
+
+if TYPE_CHECKING:
+    from training.evaluation.metrics import Comparison, Metrics
 
 Configs = Annotated[Path | None, typer.Option("--configs", help="folder that replaces the shipped configuration")]
 Artifacts = Annotated[Path, typer.Option("--artifacts", help="where champion.json and the MLflow store live")]
@@ -143,6 +144,7 @@ def evaluate(
 
     Example: leadwell evaluate --bundle artifacts/flat --source xeducation --leads new.csv
     """
+    from configs.mapping import NO_TIME
     from configs.settings import load_settings, load_source
     from features.intake.flat import read_flat
     from features.intake.sources import find_files, read_tables

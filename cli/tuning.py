@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli.screen import line, table
-from training.tuning.tuning import Tuned
+
+if TYPE_CHECKING:
+    from training.tuning.tuning import Tuned
 
 SHOWN = 4
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import configs.settings as settings_module
 
 # Before bentoml or mlflow is imported anywhere: no telemetry, own home, a folder for in-process metrics.
 _HOME = tempfile.mkdtemp(prefix="leadwell-tests-")
@@ -20,6 +24,17 @@ os.environ.update(
 )
 # A worker of pytest-xdist fixes the width of the terminal; tests that care say theirs.
 os.environ.pop("COLUMNS", None)
+
+# Reading what is shipped takes a third of a second and hundreds of tests do it; it is frozen, so they share one.
+_read_settings = settings_module.load_settings
+_shipped = functools.cache(_read_settings)
+
+
+def _shared_settings(folder: Path | None = None, **laid_on_top: Any) -> settings_module.Settings:
+    return _read_settings(folder, **laid_on_top) if folder or any(laid_on_top.values()) else _shipped()
+
+
+settings_module.load_settings = _shared_settings
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,8 @@ from configs import approval_file
 from configs.approvals import with_approvals
 from configs.definitions import SegmentDefinition
 from configs.errors import ConfigInvalid, InputInvalid
-from configs.settings import DEFAULTS, Settings, _Reader, load_approvals, load_settings
+from configs.reader import Reader
+from configs.settings import DEFAULTS, Settings, load_approvals, load_settings
 from features.encode import encode_records
 from features.facts import FactBuilder, facts_of
 from features.intake.sources import find_files, read_tables
@@ -47,7 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def loaded(folder: Path | None) -> Settings:
-    reader = _Reader(folder or DEFAULTS, [])
+    reader = Reader(folder or DEFAULTS, [])
     own = reader._each(FILE, reader._yaml(reader.root / FILE), SegmentDefinition, "")
     others = [d for d in PLAIN if d.id not in {definition.id for definition in own}]
     steps = load_approvals(reader.root / "approvals.yaml")

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from configs.content import Asset
 from configs.errors import InputInvalid
-from configs.settings import DEFAULTS, Settings, _Reader, load_settings
+from configs.reader import Reader
+from configs.settings import DEFAULTS, Settings, load_settings
 from configs.vocabulary import Vocabulary
 from features.columns import first_of_each
 from features.encode import encode_records
@@ -27,7 +28,7 @@ from features.records import Account, Case, Colleague, Consent, Event, Lead, Pri
 from features.tables import NO, UNKNOWN_INSTANT, YES, Tables, microseconds
 
 T0 = datetime(2026, 5, 1, 12, tzinfo=UTC)
-VOCABULARIES = _Reader(DEFAULTS, []).vocabularies()
+VOCABULARIES = Reader(DEFAULTS, []).vocabularies()
 SETTINGS = Settings.model_construct(vocabularies=VOCABULARIES, quality=load_settings().quality)
 
 
