@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +26,8 @@ _ROWS = 40
 
 def cold_readiness(spec: Spec, segment_ids: tuple[str, ...], settings: TrainingSettings) -> Readiness:
     """A readiness that has learned nothing: one empty tree, so that everything around it works as ever."""
+    import lightgbm as lgb  # here, because who only serves reads this module too and needs none of it
+
     names = (*spec.names, SEGMENT_FEATURE)
     label = np.arange(_ROWS) % 2
     data = lgb.Dataset(np.zeros((_ROWS, len(names))), label, feature_name=list(names))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -88,3 +90,10 @@ def test_a_grid_in_which_a_better_grade_has_a_lower_band_is_refused() -> None:
         ScorecardSettings.model_validate({**card, "bands": {"hot": ["B1"], "warm": ["A1"]}})
     with pytest.raises(ValueError, match="expected each cell of the grid once"):
         ScorecardSettings.model_validate({**card, "bands": {"hot": ["A1", "Z9"]}})
+
+
+def test_who_only_serves_loads_no_library_that_trains() -> None:
+    asks = "import sys, serving.start, serving.rescore; print(*{'lightgbm', 'sklearn', 'pandas'} & {*sys.modules})"
+    root = Path(__file__).parent.parent
+    told = subprocess.run([sys.executable, "-c", asks], cwd=root, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == []
