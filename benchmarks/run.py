@@ -19,7 +19,7 @@ OUT = ROOT / "artifacts" / "bench.json"
 
 def main() -> None:
     """Run the parts that `--only` names, all of them without it."""
-    parts = ("engagement", "drivers", "http", "rescore", "incremental", "membership", "titles", "policy")
+    parts = ("engagement", "drivers", "http", "rescore", "incremental", "membership", "titles", "policy", "reports")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", choices=parts, help="run this part; may be given several times")
     chosen = parser.parse_args().only or list(parts)
@@ -63,6 +63,10 @@ def _run(part: str, bundle: Path | None, world: Path | None) -> list[dict[str, A
         from benchmarks.policy import run as policy
 
         return policy()
+    if part == "reports":
+        from benchmarks.reports import run as reports
+
+        return reports()
     assert bundle is not None and world is not None
     if part == "http":
         from benchmarks.over_http import run as over_http

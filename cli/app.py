@@ -12,19 +12,26 @@ from cli import (
     accounts,
     audit,
     benchmark,
+    campaigns,
     card,
     changes,
     content,
     data,
     demo,
     erasure,
+    handover,
+    knowledge,
     leaks,
+    monitor,
+    nurture,
     recalibrate,
     registry,
+    report,
     rules,
     scorecard,
     scoring,
     segments,
+    stages,
     store,
     targets,
     thresholds,
@@ -53,8 +60,9 @@ app = typer.Typer(
     add_completion=False,
 )
 ROOMS = (
-    demo, data, segments, accounts, training, leaks, targets, thresholds,
-    registry, card, scorecard, benchmark, recalibrate, uplift, scoring, changes, content, rules, audit, store, erasure,
+    demo, data, segments, stages, accounts, training, leaks, targets, thresholds,
+    registry, card, scorecard, benchmark, monitor, recalibrate, uplift, report, scoring, nurture, handover, changes,
+    content, campaigns, knowledge, rules, audit, store, erasure,
 )  # fmt: skip
 for room in ROOMS:
     room.register(app)

@@ -25,6 +25,7 @@ AsOf = Annotated[str | None, typer.Option("--as-of", help="the day that approval
 Configs = Annotated[Path | None, typer.Option("--configs", help="folder that replaces the shipped configuration")]
 _TITLES = {
     "gap": "Nothing approved to say",
+    "recheck": "Waiting for a new look, because a label or guideline changed",
     "expiring": "Approvals that run out soon",
     "claims": "Claims without reference or sign-off",
     "unused": "Assets that no segment can use",
@@ -51,9 +52,12 @@ def check(
     report = check_content(settings, on, expiring_days=days)
     line(f"[bold]{report.offered}[/bold] of {report.assets} assets are approved on {on}\n")
     if report.gaps:
-        gaps = [(gap.segment_id, gap.purpose.replace("_", " "), ", ".join(gap.stages)) for gap in report.gaps]
-        table(_TITLES["gap"], ("segment", "purpose", "stages"), gaps)
-    shown = ("expiring", "claims", "unused")
+        gaps = [
+            (gap.segment_id, gap.purpose.replace("_", " "), gap.layer, ", ".join(gap.stages), ", ".join(gap.nothing))
+            for gap in report.gaps
+        ]
+        table(_TITLES["gap"], ("segment", "purpose", "layer", "nothing of the stage", "nothing at all"), gaps)
+    shown = ("recheck", "expiring", "claims", "unused")
     for kind in shown:
         rows = [(f.asset_id, _mark(f.error) + f.says) for f in report.findings if f.kind == kind]
         if rows:
@@ -187,4 +191,7 @@ def _words(name: str) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this room."""
+    from cli import content_recheck
+
+    content_recheck.register(content)
     app.add_typer(content, name="content", rich_help_panel="Compliance")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import registry_history
+from cli import registry_history, sheets
 from cli.clock import chosen
 from cli.screen import line, next_step, step, table
 from configs.errors import InputInvalid, LeadwellError, TrackingFailed
@@ -357,4 +357,5 @@ def register(app: typer.Typer) -> None:
     for command in (promote, rollback):
         app.command(rich_help_panel=panel)(command)
     registry_history.register(registry)
+    sheets.register_registry(registry)
     app.add_typer(registry, name="registry", rich_help_panel=panel)

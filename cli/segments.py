@@ -13,12 +13,15 @@ def register(app: typer.Typer) -> None:
         segments_activate,
         segments_apply,
         segments_approve,
+        segments_calendar,
         segments_diff,
         segments_lint,
         segments_matrix,
         segments_propose,
         segments_review,
         segments_show,
+        segments_stalled,
+        sheets,
     )
 
     segments_show.register(segments)
@@ -29,5 +32,8 @@ def register(app: typer.Typer) -> None:
     segments_activate.register(segments)
     segments_approve.register(segments)
     segments_review.register(segments)
+    segments_calendar.register(segments)
+    segments_stalled.register(segments)
     segments_matrix.register(segments)
+    sheets.register_segments(segments)
     app.add_typer(segments, name="segments", rich_help_panel="Data scientists")

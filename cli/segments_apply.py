@@ -80,6 +80,7 @@ def _show(done: Applied, settings: Settings, data: Path, when: str) -> None:
         titles = {trigger.id: (trigger.title, trigger.owner) for trigger in settings.triggers}
         fired = [(name, f"{count:,}", *titles[name]) for name, count in done.fired.items()]
         table("Triggers that fired", ("trigger", "leads", "what", "owner"), fired, right=(1,))
+    _show_stages(done, settings)
     if done.below_hygiene:
         line(f"[yellow]below the hygiene minimum, so nobody is in them: {', '.join(done.below_hygiene)}[/yellow]")
     if done.waiting:
@@ -98,7 +99,29 @@ def _show(done: Applied, settings: Settings, data: Path, when: str) -> None:
         accounts = f" and {done.account_moves:,} of accounts" if done.account_moves else ""
         line(f"{total:,} moves of leads{accounts}: {done.state / 'moves'}")
         line(f"memberships: {done.state / 'memberships.parquet'}")
+        if done.stage_moves:
+            line(f"moves of stage and lifecycle: leadwell stages moves {done.state} --last")
     next_step(f"leadwell rescore --data {data} --memberships {done.state / 'memberships.parquet'}{when} --out scores/")
+
+
+def _show_stages(done: Applied, settings: Settings) -> None:
+    """Who came to which stage, from before it, from after it, or for the first time."""
+    order = settings.vocabularies["stage"].values
+    place = {word: at for at, word in enumerate(order)}
+    rows = []
+    for word in (*order, ""):
+        counts = {old: count for (kind, old, new), count in done.stage_moves.items() if kind == "stage" and new == word}
+        first = counts.pop("", 0)
+        here = place.get(word, -1)
+        up, down = (sum(c for old, c in counts.items() if (place[old] < here) == deeper and place[old] != here)
+                    for deeper in (True, False))  # fmt: skip
+        other = counts.get(word, 0)
+        if first or up or down or other:
+            shown = (f"{count:,}" if count else "" for count in (first, up, down, other))
+            rows.append((word or "none shown", *shown))
+    if rows:
+        columns = ("stage", "first known", "came up", "fell back", "another product")
+        table("Moves of stage", columns, rows, right=range(1, 5))
 
 
 def register(segments: typer.Typer) -> None:

@@ -83,16 +83,23 @@ def reviewed(
     note: Note = None,
     on: On = None,
     configs: Configs = None,
+    evidence: Annotated[
+        Path | None, typer.Option("--evidence", help="what `segments review --json` wrote; its findings are kept")
+    ] = None,
 ) -> None:
-    """Record a review: whether the hypothesis was kept, changed or dropped, and when to look again.
+    """Record a review: whether the hypothesis was kept, changed or dropped, on what evidence, and when to look again.
 
     Example: leadwell segments reviewed onc_community_center --by "J. Keller" --outcome kept --next 2027-03-01
     """
     from models.segments.steps import review_outcome
+    from training.reviews.kept import evidence_lines
 
     day, later = _day(on), moment(next_on).date() if next_on else None
-    _, step = _taken(configs, lambda now: review_outcome(now, segment_id, by, day, outcome, later, note))
+    told = evidence_lines(evidence, segment_id) if evidence is not None else ()
+    _, step = _taken(configs, lambda now: review_outcome(now, segment_id, by, day, outcome, later, note, told))
     line(f"[green]reviewed[/green]: {segment_id} version {step.version}, the hypothesis was {step.outcome}")
+    for one in step.evidence:
+        line(f"  [dim]{_shown(one)}[/dim]")
     if step.next_review_on is not None:
         line(f"next review on {step.next_review_on}")
     if outcome == "kept":
@@ -215,7 +222,9 @@ def _detail(step: ApprovalStep) -> str:
     said = {
         "proposed": "",
         "approved": f"until {step.expires_on}, {step.reference}",
-        "reviewed": f"hypothesis {step.outcome}" + (f", next {step.next_review_on}" if step.next_review_on else ""),
+        "reviewed": f"hypothesis {step.outcome}"
+        + (f", next {step.next_review_on}" if step.next_review_on else "")
+        + "".join(f"; {one}" for one in step.evidence),
         "retired": f"{step.replaced_by} takes over" if step.replaced_by else "",
     }[step.step]
     late = f"entered on {step.entered_on}" if step.entered_on is not None else ""

@@ -124,6 +124,8 @@ def review(
     recorded = _recorded(state, found.back_days) if state is not None else {}
     _show_due(found.due)
     _show_evidence(found, recorded)
+    _show_diagnoses(found)
+    _show_amendments(found)
     _show_feedback(found)
     if out is not None:
         from training.reviews.pages import render_segment_review, write_page
@@ -165,6 +167,36 @@ def _show_evidence(found: Review, recorded: Mapping[str, str]) -> None:
             line(f"[dim]{one.definition.id}: {accepted_in_words(one.feedback, found.back_days)}[/dim]")
         if one.definition.id in recorded:
             line(f"[dim]{one.definition.id}: {recorded[one.definition.id]}[/dim]")
+
+
+def _show_diagnoses(found: Review) -> None:
+    for one in found.segments:
+        if one.diagnosis is None:
+            continue
+        d = one.diagnosis
+        line(
+            f"[yellow]{one.definition.id}[/yellow] converts less: {d.own.rate:.1%} of {d.own.of:,}, all others "
+            f"{d.others.rate:.1%} of {d.others.of:,} (difference {100 * d.low:+.1f} to {100 * d.high:+.1f} points)"
+        )
+        rows = []
+        for place, point in enumerate(d.points):
+            again = place > 0 and point.step == d.points[place - 1].step
+            mark = "[yellow]look here[/yellow]" if point is d.first else "speaks" if point.speaks else ""
+            rows.append(("" if again else point.step, _shown(point.says), mark))
+        table("Where to look, in this order", ("at", "what", ""), rows)
+
+
+def _show_amendments(found: Review) -> None:
+    for one in found.segments:
+        for change in one.amendments:
+            line(f"[bold]{one.definition.id}[/bold] {change.file} {_shown(change.key)}: {_shown(change.says)}")
+            if change.now:
+                line(f"  now {_shown(change.now)}")
+            line(f"  to  {_shown(change.to)}" if change.to else "  to  [dim]for a person to write[/dim]")
+            for told in change.evidence:
+                line(f"  [dim]{_shown(told)}[/dim]")
+        if one.amendments:
+            line("")
 
 
 def _show_feedback(found: Review) -> None:

@@ -57,11 +57,11 @@ def status(where: Where = None, audit: Audit = AUDIT) -> None:
 
     from features.tables import microseconds
 
-    found = opened(where, audit, make=False)
+    kept = opened(where, audit, make=False)
     try:
-        found = found.status(microseconds(datetime.now(UTC)))
+        found = kept.status(microseconds(datetime.now(UTC)))
     finally:
-        found.close()
+        kept.close()
     rows = [(name, f"{count:,}" if isinstance(count, int) else count) for name, count in found.items()]
     table("Store", ("what", "how many"), rows, right=(1,))
 

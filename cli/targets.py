@@ -13,13 +13,13 @@ import typer
 from cli.clock import chosen
 from cli.differences import shown_gap
 from cli.screen import line, next_step, step, table, write_out
-from configs.settings import Settings
-from configs.targets import Target
 
 if TYPE_CHECKING:
+    from configs.settings import Settings
+    from configs.targets import Target
     from training.dataset.censoring import History
-    from training.funnel import Funnel, Incidence
     from training.further import TrainedTarget
+    from training.measurement.funnel import Funnel, Incidence
 
 Configs = Annotated[Path | None, typer.Option("--configs", help="folder that replaces the shipped configuration")]
 DASH = "\N{EN DASH}"
@@ -61,7 +61,7 @@ def funnel(
     """
     from configs.settings import load_settings
     from features.intake.sources import find_files, read_tables
-    from training.funnel import funnel as follow
+    from training.measurement.funnel import funnel as follow
 
     settings = load_settings(configs)
     shown = _stage(settings, stage)

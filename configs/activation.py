@@ -30,7 +30,7 @@ LEAD_TAGS = {
     "integration_need": "systems that must be connected",
     "buyer_stage": "how far its account has come",
     "journey_stage": "how far the lead has come",
-    "journey_stage_from": "what tells the journey stage: band or depth of what was read",
+    "journey_stage_from": "what tells the journey stage: events, band, or weakly tracked events",
     "readiness_band": "band of the readiness, where a rescoring of the same instant was given",
     "referral_source": "who referred the lead",
     "condition_focus": "condition that a professional asked about; never a patient's",

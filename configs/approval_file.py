@@ -75,7 +75,7 @@ def step_text(step: ApprovalStep) -> str:
     """One step as an entry of the list, in YAML's flow form, without what it does not say."""
     said = step.model_dump(mode="json", exclude_none=True, exclude={"definition", "seal"})
     # A JSON string is a YAML string; `on` is quoted because YAML reads a bare one as true.
-    words = [f"{json.dumps(k) if k == 'on' else k}: {_word(k, v)}" for k, v in said.items()]
+    words = [f"{json.dumps(k) if k == 'on' else k}: {_word(k, v)}" for k, v in said.items() if v != []]
     short, long = words[:6], words[6:]
     lines = [", ".join(short), *long, f'definition: "{step.definition}"', f'seal: "{step.seal}"']
     return "- {" + ",\n   ".join(lines) + "}"

@@ -54,8 +54,8 @@ class ApprovalStep(Section):
 
     `definition` is the `content_hash` of the definition as it was then. Approving gives the last day of the approval
     and a reference to the record of it; retiring may name the segment that takes over; reviewing says whether the
-    hypothesis was kept, changed or dropped, and when to look again. `entered_on` is the day a step was written down,
-    where that is a later one than the day it is dated.
+    hypothesis was kept, changed or dropped, when to look again, and on what `evidence`, a line each. `entered_on` is
+    the day a step was written down, where that is a later one than the day it is dated.
     """
 
     segment: str
@@ -71,11 +71,16 @@ class ApprovalStep(Section):
     next_review_on: date | None = None
     note: str | None = None
     entered_on: date | None = None
+    evidence: tuple[str, ...] = ()
     seal: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
 
     @model_validator(mode="after")
     def _each_step_says_what_belongs_to_it(self) -> ApprovalStep:
         refuse_unreadable(by=self.by, reference=self.reference, note=self.note)
+        for line in self.evidence:
+            refuse_unreadable(self.by, evidence=line)
+        if self.evidence and self.step != "reviewed":
+            raise ValueError("evidence: expected only where step is reviewed")
         for key, step in _ONLY_FOR.items():
             if getattr(self, key) is not None and self.step != step:
                 raise ValueError(f"{key}: expected only where step is {step}")

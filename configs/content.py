@@ -77,6 +77,8 @@ class Asset(Section):
     depth: str = "overview"
     topic: str | None = None
     segment_ids: tuple[str, ...] = ()
+    # Tracks of nurture whose leads alone get it; none: any lead.
+    tracks: tuple[str, ...] = ()
     call_to_action: CallToAction | None = None
     claims: tuple[Claim, ...] | None = None
     checklist: Mapping[str, bool] | None = None
@@ -113,11 +115,15 @@ class Asset(Section):
 
 
 class Team(Section):
-    """Who takes leads of a queue. No territories or languages: all of them. No capacity: as many as come."""
+    """Who takes leads of a queue. No territories, languages or markets: all of them. No capacity: as many as come.
+
+    `markets` are those that a channel partner serves, whatever its own territory.
+    """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")
     territories: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
+    markets: tuple[str, ...] = ()
     capacity_a_day: int | None = Field(default=None, ge=0)
 
 
@@ -198,6 +204,10 @@ def content_problems(found: Mapping[str, Any], files: Mapping[tuple[str, str], s
                 if language not in languages:
                     at = f"teams.{queue}.{team.id}.languages"
                     yield Problem("actions.yaml", at, f"expected one of {', '.join(languages)}, found {language!r}")
+            for market in team.markets:
+                if market not in found["vocabularies"]["country"].values:
+                    at = f"teams.{queue}.{team.id}.markets"
+                    yield Problem("actions.yaml", at, f"expected a value of country, found {market!r}")
     for segment in found["segments"]:
         file = files.get(("segments", segment.id), "segments")
         allowed = actions.intents_by_purpose.get(segment.purpose, ())

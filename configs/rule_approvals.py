@@ -29,7 +29,8 @@ LIFETIME_DAYS = 30
 # What decides: which book, and how facts become known. Where a configuration lacks a part it is the same on both sides.
 PARTS = (
     "rules", "parameters", "facts", "vocabularies", "jurisdictions", "data_use", "source_register", "registrations",
-    "pauses", "time_zones", "products", "claims", "identity", "quality", "governance",
+    "pauses", "time_zones", "products", "claims", "services", "identity", "quality",
+    "governance",
 )  # fmt: skip
 
 

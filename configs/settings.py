@@ -13,13 +13,19 @@ from pydantic import ConfigDict
 
 from configs.activation import ActivationSettings, activation_problems
 from configs.approvals import ApprovalStep, approval_problems, with_approvals
+from configs.attribution import FILE as ATTRIBUTION
+from configs.attribution import AttributionPlan, attribution_problems
 from configs.buying_groups import BuyingGroupSettings, buying_group_problems
+from configs.campaign_names import FILE as CAMPAIGN_NAMES
+from configs.campaign_names import CampaignNames, campaign_name_problems
 from configs.cards import FactDeclaration, Parameter, RuleCard
 from configs.changes import Change, change_problems
 from configs.checks import condition_problems
 from configs.claims import FILE as CLAIMS
 from configs.claims import ClaimRules
 from configs.content import ActionSettings, Asset, content_problems
+from configs.controlled_tests import FILE as CONTROLLED_TESTS
+from configs.controlled_tests import ControlledTest, controlled_test_problems
 from configs.data_use import DataUse, data_use_problems
 from configs.definitions import LeadStatus, SegmentDefinition
 from configs.dictionary import fact_dictionary
@@ -30,17 +36,37 @@ from configs.exports import ExportMapping
 from configs.feedback import FeedbackSettings, feedback_problems
 from configs.governance import ApprovalRules, GovernanceSettings
 from configs.identity import IdentitySettings
+from configs.journeys import FILE as JOURNEYS
+from configs.journeys import JourneySettings, journey_problems
+from configs.knowledge import FILE as KNOWLEDGE
+from configs.knowledge import Lesson, knowledge_problems
+from configs.label_changes import FILE as LABEL_CHANGES
+from configs.label_changes import RECHECKS, LabelChange, Recheck, label_change_problems, with_rechecks
+from configs.learning import FILE as LEARNING
+from configs.learning import LearningRules, learning_problems
 from configs.mapping import SourceMapping
+from configs.measurement import FILE as MEASUREMENT
+from configs.measurement import MeasurementPlan, measurement_problems
 from configs.measures import FeatureSettings, measure_problems
+from configs.monitoring import FILE as MONITORING
+from configs.monitoring import MonitoringSettings, monitoring_problems
+from configs.nurture import FILE as NURTURE
+from configs.nurture import NurtureSettings, nurture_problems
+from configs.ownership import FILE as OWNERSHIP
+from configs.ownership import Ownership, ownership_problems
 from configs.places import Pause, TimeZones, place_problems
 from configs.points import ScorecardSettings
 from configs.products import FILE as PRODUCTS
 from configs.products import Product, product_problems
+from configs.qualification import FILE as QUALIFICATION
+from configs.qualification import QualificationSettings, qualification_problems
 from configs.quality import QualitySettings
 from configs.reader import Reader
 from configs.register import Registrations, SourceRegister, register_problems
 from configs.registry import RegistrySettings
 from configs.section import Section
+from configs.services import FILE as SERVICES
+from configs.services import ServiceSettings, service_problems
 from configs.serving_settings import ServingSettings
 from configs.signatures import CardSignature, read_signatures, with_signatures
 from configs.targets import TargetSettings, target_problems
@@ -57,6 +83,22 @@ _OPTIONAL: Mapping[str, tuple[str, type[Section]]] = {
     "exploration": (EXPLORATION, ExplorationSettings),
     "thresholds": (THRESHOLDS, ThresholdSettings),
     "claims": (CLAIMS, ClaimRules),
+    "nurture": (NURTURE, NurtureSettings),
+    "measurement": (MEASUREMENT, MeasurementPlan),
+    "attribution": (ATTRIBUTION, AttributionPlan),
+    "campaign_names": (CAMPAIGN_NAMES, CampaignNames),
+    "learning": (LEARNING, LearningRules),
+    "ownership": (OWNERSHIP, Ownership),
+    "journeys": (JOURNEYS, JourneySettings),
+    "monitoring": (MONITORING, MonitoringSettings),
+    "services": (SERVICES, ServiceSettings),
+    "qualification": (QUALIFICATION, QualificationSettings),
+}
+
+_OPTIONAL_LISTS: Mapping[str, tuple[str, type[Section]]] = {
+    "label_changes": (LABEL_CHANGES, LabelChange),
+    "rechecks": (RECHECKS, Recheck),
+    "knowledge": (KNOWLEDGE, Lesson),
 }
 
 
@@ -97,7 +139,20 @@ class Settings(Section):
     exploration: ExplorationSettings = ExplorationSettings()
     thresholds: ThresholdSettings = ThresholdSettings()
     claims: ClaimRules = ClaimRules()
+    nurture: NurtureSettings = NurtureSettings()
+    measurement: MeasurementPlan = MeasurementPlan()
+    attribution: AttributionPlan = AttributionPlan()
+    controlled_tests: tuple[ControlledTest, ...] = ()
+    campaign_names: CampaignNames = CampaignNames()
+    learning: LearningRules = LearningRules()
+    ownership: Ownership = Ownership()
+    knowledge: tuple[Lesson, ...] = ()
+    journeys: JourneySettings = JourneySettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    services: ServiceSettings = ServiceSettings()
+    qualification: QualificationSettings = QualificationSettings()
     products: Mapping[str, Product] = {}
+    label_changes: tuple[LabelChange, ...] = ()
     signatures: tuple[CardSignature, ...] = ()
     files: Mapping[tuple[str, str], str] = {}
 
@@ -155,6 +210,11 @@ def load_settings(
         found[key] = (read.one(name, section) if (root / name).is_file() else None) or section()
     # Without the register nothing is authorised anywhere.
     found["products"] = read.mapping(PRODUCTS, "products", Product) if (root / PRODUCTS).is_file() else {}
+    has_tests = (root / CONTROLLED_TESTS).is_file()
+    tests = read.listed(CONTROLLED_TESTS, "controlled_tests", ControlledTest) if has_tests else ()
+    found["controlled_tests"] = tests
+    for key, (name, entry) in _OPTIONAL_LISTS.items():
+        found[key] = read.listed(name, key, entry) if (root / name).is_file() else ()
     if found["features"] is not None and not problems:
         problems += measure_problems(found["features"], found["vocabularies"])
     if found["features"] is not None and found["facts"]:
@@ -178,11 +238,24 @@ def load_settings(
         problems += place_problems(found["time_zones"], found["pauses"], segment_ids, found["vocabularies"])
     if not problems:
         problems += buying_group_problems(found)
+        problems += journey_problems(found)
         problems += activation_problems(found)
         problems += target_problems(found)
+        problems += measurement_problems(found)
         problems += threshold_problems(found)
         problems += product_problems(found)
+        problems += monitoring_problems(found)
+        problems += service_problems(found)
+        problems += qualification_problems(found)
         problems += content_problems(found, read.files)
+        problems += nurture_problems(found)
+        problems += attribution_problems(found)
+        problems += controlled_test_problems(found)
+        problems += label_change_problems(found)
+        problems += campaign_name_problems(found)
+        problems += learning_problems(found)
+        problems += ownership_problems(found)
+        problems += knowledge_problems(found)
     # A step or a definition that could not be read would make every step around it look wrong.
     if not any(problem.file.startswith(("segments", "approvals.yaml")) for problem in problems):
         rules = found["governance"].approval if found["governance"] else ApprovalRules()
@@ -191,6 +264,7 @@ def load_settings(
     problems += wrong
     if problems:
         raise ConfigInvalid(problems)
+    found["label_changes"] = with_rechecks(found["label_changes"], found.pop("rechecks"))
     found["rules"] = tuple(with_signatures(found["rules"], found["parameters"], found["signatures"]))
     found["segments"] = tuple(with_approvals(found["segments"], found["approvals"]))
     return Settings.model_construct(**found, files=read.files)

@@ -22,6 +22,8 @@ from features.engagement import EngagementPlan
 from features.facts import _DAYS, FactBuilder, Facts, _account_codes, _fill_days, _lead_codes
 from features.fields import ACCOUNT_FIELDS, LEAD_FIELDS, either
 from features.fill import fill_whole
+from features.journey.plan import JOURNEY_FACTS, LIFECYCLE, MEETING
+from features.journey.stages import journey_codes
 from features.pipeline import signals_of
 from features.register import DATED, REGISTERED, registered
 from features.tables import YES, Known, Tables
@@ -33,6 +35,7 @@ TOUCHES = tuple(f"touches_{days}d" for days in standing.TOUCH_WINDOWS_DAYS)
 _OF_CASES = frozenset((*standing.CASES, "days_since_meeting"))
 _OF_STOPS = frozenset((*standing.LEAD_STOPS, "open_case", "email_opt_out"))
 _OBJECTION = "profiling_objection"
+_JOURNEY = frozenset((*JOURNEY_FACTS, LIFECYCLE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,11 @@ class AskedFacts:
             if name in settings.facts and settings.facts[name].per != "lead":
                 raise ValueError(f"{name}: expected a fact per lead")
         whole = FactBuilder.of(settings)
-        events = events or not asked.isdisjoint((*whole.counts, "days_since_last_event", FIELD_TOUCH, *ROLL_UP))
+        journey = not asked.isdisjoint(_JOURNEY)
+        if journey:  # what a journey looks at grows old as what is asked does
+            asked |= (whole.journeys.fields & settings.facts.keys()) | {MEETING}
+        counted = (*whole.counts, "days_since_last_event", FIELD_TOUCH, *ROLL_UP)
+        events = events or journey or not asked.isdisjoint(counted)
         plan = EngagementPlan.of(_measures(settings.features, asked), settings.vocabularies)
         counts = tuple(name for name in plan.names if "_count_" in name)
         rows = np.array([plan.row[name] for name in counts], dtype=np.int64)
@@ -72,7 +79,7 @@ class AskedFacts:
             events=events,
             # Who made an event, and whether it answered medical information, is told by what was sent.
             touches=events or not asked.isdisjoint(TOUCHES),
-            cases=not asked.isdisjoint(_OF_CASES),
+            cases=journey or not asked.isdisjoint(_OF_CASES),
             stops=not asked.isdisjoint(_OF_STOPS),
         )
 
@@ -122,6 +129,9 @@ class AskedFacts:
             # Counting different resources goes through every event as it was given: not for a number nobody asks for.
             given = known.events.unsorted if isinstance(known.events, SortedEvents) else known.events
             known = replace(known, events={name: column for name, column in given.items() if name != "asset"})
+        stages = np.zeros((len(JOURNEY_FACTS), 0), np.uint8)
+        if not self.names.isdisjoint(_JOURNEY):
+            stages = journey_codes(known, builder.journeys, lead, account, since_meeting, threads=threads)
         signals = signals_of(known, builder.plan, builder.decision_maker, threads=threads)
         days = np.empty((len(_DAYS), n), dtype=np.int32)
         _fill_days(known, signals, since_meeting, touches, days)
@@ -136,12 +146,12 @@ class AskedFacts:
         )
         counted = tuple(name if name in builder.counts else "" for name in plan.names)
         told = standing.told(known, builder.standing, on_channels)
-        named = (tuple(LEAD_FIELDS), tuple(ACCOUNT_FIELDS), counted, _DAYS, ROLL_UP, standing.CASES,
+        named = (tuple(LEAD_FIELDS), tuple(ACCOUNT_FIELDS), counted, _DAYS, ROLL_UP, JOURNEY_FACTS, standing.CASES,
                  standing.LEAD_STOPS, standing.TOLD, REGISTERED, DATED)  # fmt: skip
         codes, dated = np.zeros((len(REGISTERED), 0), np.uint8), np.zeros((len(DATED), 0), np.int32)
         if not self.names.isdisjoint((*REGISTERED, *DATED)):
             codes, dated = registered(known, builder.register)
-        blocks = (lead, account, counts, days, signals.roll_up, cases, stops, told, codes, dated)
+        blocks = (lead, account, counts, days, signals.roll_up, stages, cases, stops, told, codes, dated)
         places = {name: place for name, place in places_in(named).items() if name in self.names}
         return Facts(n, (), FactColumns(places, tuple(_per_lead(block) for block in blocks), {}))
 

@@ -26,6 +26,8 @@ from features.fields import ACCOUNT_FIELDS, LEAD_FIELDS, apply_law, days_since, 
 from features.fill import fill_whole
 from features.fit import account_codes, code_block
 from features.inventory import ASSET_FACTS, MATCHES, REPEATED, SEGMENT_MATCH, TOPIC_OPT_OUT, Inventory, match
+from features.journey.plan import JOURNEY_FACTS, JourneyPlan
+from features.journey.stages import journey_codes
 from features.law import jurisdictions_of
 from features.pauses import Pausing, open_on, paused, pauses_of
 from features.pipeline import FeatureSpec, Signals, signals_of
@@ -42,7 +44,7 @@ ACCOUNT_ROW = {name: row for row, name in enumerate(ACCOUNT_FIELDS)}
 # What decides whether an asset fits a lead: rows of the lead and of the account.
 _INDICATION = tuple(LEAD_ROW[name] for name in ("condition_focus", "specialty", "cancer_type"))
 # How many of the blocks have one code per lead; the others have one per channel or asset.
-PER_LEAD = 8
+PER_LEAD = 9
 PAUSED, APPROVED = "channel_paused", "segment_approved"
 _STANDING = (*standing.CASES, *standing.LEAD_STOPS, *standing.TOLD)
 
@@ -70,6 +72,7 @@ class FactBuilder:
 
     view: ViewRules
     plan: EngagementPlan
+    journeys: JourneyPlan
     decision_maker: int
     consent: consent.ConsentCodes
     standing: standing.StandingCodes
@@ -107,6 +110,7 @@ class FactBuilder:
         return cls(
             view=ViewRules.of(settings),
             plan=plan,
+            journeys=JourneyPlan.of(settings),
             decision_maker=vocabularies["influence"].code("decision_maker"),
             consent=consent.ConsentCodes.of(vocabularies),
             standing=standing.StandingCodes.of(vocabularies),
@@ -153,6 +157,7 @@ def _blocks(numbers: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         tuple(LEAD_FIELDS),
         tuple(ACCOUNT_FIELDS),
         numbers,
+        JOURNEY_FACTS,
         standing.CASES,
         standing.LEAD_STOPS,
         standing.TOLD,
@@ -198,6 +203,7 @@ def facts_of(known: Known, builder: FactBuilder, inventory: Inventory, signals: 
     absent = NO if standing.freshness(known, builder.feed_max_age_days) == YES else 0
     matches[TOPIC_OPT_OUT] = topic_stops(known, of_topics, inventory.topics, inventory.products, absent)
     numbers = _numbers(known, builder, signals, days_since_meeting, touches)
+    stages = journey_codes(known, builder.journeys, lead, account, days_since_meeting)
     codes, dated = registered(known, builder.register)
     law = lead[LEAD_ROW["jurisdiction"]]
     resting = paused(builder.resting(known.as_of_day), law, builder.standing.channels)
@@ -205,6 +211,7 @@ def facts_of(known: Known, builder: FactBuilder, inventory: Inventory, signals: 
         lead[:, :, None, None],
         account[:, :, None, None],
         numbers[:, :, None, None],
+        stages[:, :, None, None],
         found_cases[:, :, None, None],
         lead_stops[:, :, None, None],
         standing.told(known, builder.standing, channel_stops)[:, :, None, None],
@@ -271,6 +278,7 @@ def _built_names() -> tuple[str, ...]:
         *ACCOUNT_FIELDS,
         *_DAYS,
         *ROLL_UP,
+        *JOURNEY_FACTS,
         *_STANDING,
         *standing.CHANNEL_STOPS,
         *consent.CODES,

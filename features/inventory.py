@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from configs.claims import ClaimRules
 from configs.content import Asset
+from configs.label_changes import LabelChange, awaiting
 from configs.products import Product
 from configs.settings import Settings
 from configs.vocabulary import Vocabulary
@@ -69,7 +70,8 @@ MAX_REMEMBERED = 64
 class Inventory:
     """Assets as codes: (kind of look-up, asset, code) tables of yes/no, approval windows, and who may get what.
 
-    `rules` say who signs claims and `register` where products are authorised; without them neither is known.
+    `rules` say who signs claims and `register` where products are authorised; without them neither is known. `changes`
+    are those of labels and guidelines, because of which content waits for somebody to look at it.
     """
 
     assets: tuple[Asset, ...]
@@ -82,19 +84,26 @@ class Inventory:
     approved_from: NDArray[np.int64]
     approved_until: NDArray[np.int64]
     withdrawn: NDArray[np.bool_]
-    status_codes: tuple[int, int, int, int, int]
+    status_codes: tuple[int, int, int, int, int, int]
     channels: NDArray[np.uint8]
     look_up: NDArray[np.uint8]
     products: NDArray[np.uint8]
     topics: NDArray[np.uint8]
     segment_ids: tuple[tuple[str, ...], ...]
+    changes: tuple[LabelChange, ...] = ()
     remembered: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of_settings(cls, settings: Settings, assets: Sequence[Asset] | None = None) -> Inventory:
         """The inventory of loaded settings, or other assets judged by the same rules of claims and register."""
         given = settings.assets if assets is None else assets
-        return cls.of(given, settings.vocabularies, rules=settings.claims, register=settings.products)
+        return cls.of(
+            given,
+            settings.vocabularies,
+            rules=settings.claims,
+            register=settings.products,
+            changes=settings.label_changes,
+        )
 
     @classmethod
     def of(
@@ -104,6 +113,7 @@ class Inventory:
         *,
         rules: ClaimRules | None = None,
         register: Mapping[str, Product] | None = None,
+        changes: Sequence[LabelChange] = (),
     ) -> Inventory:
         """Compile assets, adding the pseudo asset at the end."""
         size = len(assets)
@@ -144,17 +154,22 @@ class Inventory:
                 status.code("draft"),
                 status.code("withdrawn"),
                 status.code("not_needed"),
+                status.code("recheck"),
             ),
             channels=channels,
             look_up=look_up,
             products=products,
             topics=topics,
             segment_ids=(*(asset.segment_ids for asset in assets), ()),
+            changes=tuple(changes),
         )
 
     def facts_on(self, day: int) -> NDArray[np.uint8]:
-        """Codes of `ASSET_FACTS` per asset on a day: approved from its approval until the day it expires."""
-        approved, expired, draft, withdrawn, not_needed = self.status_codes
+        """Codes of `ASSET_FACTS` per asset on a day: approved from its approval until the day it expires.
+
+        INVARIANT: what waits for somebody to look at it, because a label or guideline changed, is not approved.
+        """
+        approved, expired, draft, withdrawn, not_needed, recheck = self.status_codes
         found = np.empty((len(ASSET_FACTS), len(self.ids)), dtype=np.uint8)
         found[len(DATED_FACTS) :] = self.facts
         status = found[0]
@@ -166,6 +181,8 @@ class Inventory:
         on = _EPOCH + timedelta(days=day)
         found[1:3, -1] = 0
         for row, asset in enumerate(self.assets):
+            if status[row] == approved and awaiting(self.changes, asset, on):
+                status[row] = recheck
             found[1, row] = YES if asset.filed_on is not None and asset.filed_on <= on else NO
             found[2, row] = 0 if self.rules is None else _yesno(self.rules.signed(asset.claims, asset.checklist, on))
         return found

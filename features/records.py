@@ -335,13 +335,14 @@ class Assignment(Record, frozen=True, kw_only=True):
 
 
 class Campaign(Record, frozen=True, kw_only=True):
-    """A campaign: which segments it selects, its goal and its spend."""
+    """A campaign: which segments it selects, which assets it gives them, its goal and its spend."""
 
     campaign_id: Id
     name: Text | None = None
     channel: Channel | None = None
     product: Product | None = None
     segment_ids: list[Id] | None = None
+    offers: list[Id] | None = None
     goal: Text | None = None
     spend: Amount | None = None
     started_on: Text | None = None

@@ -21,12 +21,13 @@ from features.columns import exact
 from features.law import vouched
 from features.place import Places, local_minutes
 from features.purposes import PURPOSES, PurposeCodes, fill_purposes
+from features.services import Services
 from features.standing import NEVER_DAYS, freshness
 from features.tables import MICROSECONDS_A_DAY, NO, UNKNOWN_INSTANT, YES, Known
 
 # Rows of the codes, and of the numbers.
 REGISTERED = ("us_state", "state_registered", "source_permitted", "third_party_source", "phi_source", "notice_given",
-              "identity_conflict", "feed_fresh", *PURPOSES)  # fmt: skip
+              "identity_conflict", "feed_fresh", "service_offered", *PURPOSES)  # fmt: skip
 DATED = ("days_since_obtained", "days_since_screened", "local_minute_from", "local_minute_to")
 _PURPOSES_FROM = REGISTERED.index(next(iter(PURPOSES)))
 # Rows of the words by code: of states, then of sources.
@@ -40,6 +41,7 @@ class Register:
 
     places: Places
     purposes: PurposeCodes
+    services: Services
     register: SourceRegister
     registrations: Registrations
     sources: tuple[str, ...]
@@ -61,6 +63,7 @@ class Register:
         return cls(
             places=Places.of(settings),
             purposes=PurposeCodes.of(vocabularies),
+            services=Services.of(settings),
             register=settings.source_register,
             registrations=settings.registrations,
             sources=vocabularies["lead_source"].values,
@@ -118,6 +121,11 @@ def registered(known: Known, register: Register) -> tuple[NDArray[np.uint8], NDA
         np.empty(0, dtype=np.uint64) if merged is None else merged.sources,
         np.empty(0, dtype=np.bool_) if doubted is None else doubted,
         register.words_on(known.as_of_day),
+        exact(leads, "audience", np.uint8, n),
+        exact(leads, "product_interest", np.uint8, n),
+        exact(leads, "condition_focus", np.uint8, n),
+        register.services.asked,
+        register.services.on(known.as_of_day),
         register.law_of,
         register.places.bounds(known.as_of_us),
         register.places.united_states,
@@ -134,8 +142,9 @@ def registered(known: Known, register: Register) -> tuple[NDArray[np.uint8], NDA
 @njit(cache=True, nogil=True)
 def _fill(
     state: Any, country: Any, zone: Any, source: Any, recorded: Any, verified: Any, created: Any, obtained: Any,
-    notice: Any, screened: Any, sources: Any, doubted: Any, words: Any, law_of: Any, bounds: Any, united_states: int,
-    feed: int, cut: int, max_age: int, codes: Any, numbers: Any,
+    notice: Any, screened: Any, sources: Any, doubted: Any, words: Any, audience: Any, product: Any, condition: Any,
+    asked: Any, offered: Any, law_of: Any, bounds: Any, united_states: int, feed: int, cut: int, max_age: int,
+    codes: Any, numbers: Any,
 ) -> None:  # fmt: skip
     today = cut // MICROSECONDS_A_DAY
     for i in range(len(state)):
@@ -153,10 +162,25 @@ def _fill(
             codes[5, i] = YES if notice[i] <= cut else NO
         codes[6, i] = YES if len(doubted) and doubted[i] else NO
         codes[7, i] = feed
+        wanted = product[i] if product[i] != 0 else asked[audience[i]]
+        codes[8, i] = _offered(offered, wanted, condition[i], here, codes[0, i])
         since = created[i] if obtained[i] == UNKNOWN_INSTANT else obtained[i]
         numbers[0, i], numbers[1, i] = _days(since, today), _days(screened[i], today)
         named = zone[i] if fresh else 0
         numbers[2, i], numbers[3, i] = local_minutes(named, codes[0, i], here, bounds, cut // 60_000_000)
+
+
+@njit(cache=True, nogil=True)
+def _offered(offered: Any, product: int, condition: int, country: int, state: int) -> int:
+    """What the table of services says; a code outside its vocabulary is unknown."""
+    products, conditions, countries, states = offered.shape
+    found: int = offered[
+        product if product < products else 0,
+        condition if condition < conditions else 0,
+        country if country < countries else 0,
+        state if state < states else 0,
+    ]
+    return found
 
 
 @njit(cache=True, nogil=True)

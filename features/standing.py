@@ -45,8 +45,8 @@ _STOPS_OF = {
     "opt_out_pending": ("opt_out_pending", "opt_out"),
     "revocation": ("tcpa_revoked", "tcpa_revoked_any", "opt_out"),
 }
-CASES = ("meeting_booked", "off_label_open", "adverse_event_open", "open_case")
-_CASE_KINDS = ("meeting", "off_label", "adverse_event", "complaint")
+CASES = ("meeting_booked", "off_label_open", "adverse_event_open", "open_case", "handover_open")
+_CASE_KINDS = ("meeting", "off_label", "adverse_event", "complaint", "handover")
 TOUCH_WINDOWS_DAYS = (7, 30)
 REPEAT_WINDOW_DAYS = 90
 # "It never happened" as a number of days: longer ago than anything can be.

@@ -20,6 +20,7 @@ from features.columns import available_threads, exact, in_ranges
 from features.engagement import NEVER_COMMERCIAL
 from features.governance import governed
 from features.human import HumanRules, weighed
+from features.journey.about import AssetProducts, about_products
 from features.links import LinkRules, follow_links
 from features.tables import Known, Tables, known_at, microseconds
 from features.use.permitted import UseRules, permitted
@@ -49,7 +50,7 @@ class ViewRules:
     """What the steps of a view need, resolved from the settings once.
 
     `medical` says what is medical information's alone; `human` tells people from machines; `links` which ids are one
-    person; `use` is what may be used of whom.
+    person; `use` is what may be used of whom; `products` are those of assets.
     """
 
     medical: Medical
@@ -57,6 +58,7 @@ class ViewRules:
     links: LinkRules
     governs: Mapping[str, Governed]
     use: UseRules
+    products: AssetProducts
 
     @classmethod
     def of(cls, settings: Settings) -> ViewRules:
@@ -67,6 +69,7 @@ class ViewRules:
             links=LinkRules.of(settings),
             governs={str(field): one for field, one in settings.identity.governs.items()},
             use=UseRules.of(settings),
+            products=AssetProducts.of_settings(settings),
         )
 
 
@@ -74,6 +77,7 @@ def view_at(tables: Tables, as_of: datetime, rules: ViewRules, *, threads: int |
     """What was known at `as_of` and may be used."""
     tables = usable(tables, as_of, rules, threads=threads)
     tables = weighed(tables, as_of, rules.human, threads=threads)
+    tables = about_products(tables, rules.products, threads=threads)
     return governed(known_at(tables, as_of, threads=threads), rules.governs)
 
 

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from policy.book import Book, Rule
+from policy.masks import WORD
 from policy.reasons import EVALUATION_ERROR, NO_LEGAL_BASIS
-from policy.scalar import WORD
 
 _MOST = 20_000
-_ALL = (1 << WORD) - 1
 
 
 class Answer(NamedTuple):
@@ -52,9 +51,11 @@ def answers(book: Book, numbers: Mapping[str, Any], assets: int) -> list[tuple[A
 
 
 def _of_channels(book: Book, mask: int) -> tuple[Answer, ...]:
-    known, found, width = book.answers, [], WORD * len(book.channels)
-    for shift in range(0, width, WORD):
-        own = mask >> shift & _ALL, mask >> shift + width & _ALL
+    known, found = book.answers, []
+    first, second = (WORD * words for words in book.scalar.words)
+    permits_of = mask >> first * len(book.channels)
+    for c in range(len(book.channels)):
+        own = mask >> first * c & (1 << first) - 1, permits_of >> second * c & (1 << second) - 1
         answer = known.get(own)
         if answer is None:
             rules, permits = _ids(book.rules, own[0]), _ids(book.permits, own[1])

@@ -14,11 +14,11 @@ from configs.conditions import And, Condition, Not, parameters_used, parse
 from configs.errors import ConfigInvalid, Problem
 from configs.settings import Settings
 from features.evaluate import FALSE, TRUE, Domain, Normal, as_closure, facts_of_normal, normal_form
+from policy.masks import error_bit
 from policy.scalar import MAX_CHOICES, Scalar, compile_scalar, entangled
 from policy.words import Program
 
 ENGINE_VERSION = "1"
-MAX_RULES = 63  # bit 63 says EVALUATION_ERROR
 # Kinds of numpy type that may hold the codes of a fact that is a number, and of any other.
 NUMBER_KINDS, CODE_KINDS = "ui", "u"
 BLOCKING = ("forbid", "reroute", "review", "suppress_until", "limit_content")
@@ -65,6 +65,11 @@ class Book:
     answers: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
+    def error_bit(self) -> int:
+        """The bit of a mask of `rules` that is no rule: EVALUATION_ERROR."""
+        return error_bit(len(self.rules))
+
+    @property
     def review(self) -> str:
         """`signed` where a named reviewer signed every card in force at this gate, else `pending-counsel`.
 
@@ -90,11 +95,6 @@ class Book:
 
         rules, permits, score_rules = chosen(*BLOCKING), chosen("permit"), chosen("no_score")
         problems = [
-            Problem("policy/rules", kind, f"expected at most {MAX_RULES} cards in force, found {len(group)}")
-            for kind, group in (("rules", rules), ("permits", permits), ("no_score", score_rules))
-            if len(group) > MAX_RULES
-        ]
-        problems += [
             Problem("policy/rules", rule.id, f"a no_score card looks at facts of the lead only, not at {fact}")
             for rule in score_rules
             for fact in rule.facts
@@ -136,10 +136,9 @@ class Book:
                 len(channels),
             ),
             program=Program.of(
-                [
-                    ([(rule.normal, rule.channels) for rule in group], must)
-                    for group, must in ((rules, False), (permits, True), (score_rules, False))
-                ],
+                [(rule.normal, rule.channels) for rule in rules],
+                [(rule.normal, rule.channels) for rule in permits],
+                [(rule.normal, rule.channels) for rule in score_rules],
                 domain,
                 len(channels),
             ),

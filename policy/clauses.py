@@ -1,9 +1,9 @@
 """Rules as clauses, and clauses as tables: what a byte of packed codes says about all rules at once.
 
 A rule's normal form is multiplied out to *every clause, and in each some fact among given codes*. One clause of each
-rule makes a level: a word with a bit for every rule, joined by `|` from one look-up for each byte of codes; levels are
-joined by `&`. Cards are written as *applies, and not unless*, which is such a form nearly as it stands, so the
-levels are few. What does not come out small is left to `features.evaluate.reading`, rule by rule.
+rule makes a level: a word with a bit for each of up to 64 rules, joined by `|` from one look-up for each byte of codes;
+levels are joined by `&`. Cards are written as *applies, and not unless*, which is such a form nearly as it stands, so
+the levels are few. What does not come out small is left to `features.evaluate.reading`, rule by rule.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.evaluate import All, AnyOf, CodeIs, Domain, Known, Normal, NumberIs, facts_of_normal
+from policy.masks import Masks
 
 MAX_CLAUSES = 32
 MAX_NUMBER = 2**31 - 2
@@ -28,7 +29,6 @@ LAYERS: Mapping[str, frozenset[str]] = {
     "all": frozenset({"lead", "channel", "asset", "lead_asset", "asset_channel"}),
 }
 Clause = Mapping[str, int]
-Masks = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Some rules, one bit each: layers, which rules speak on a channel, and (bit, form) of those left to `reading`."""
+    """Rules of one word, one bit each: layers, which speak on a channel, and (bit, form) of those left to `reading`."""
 
     layers: Mapping[str, Layer]
     cover: Masks
@@ -78,7 +78,7 @@ Asked = Sequence[tuple[Normal, tuple[int, ...]]]
 def compile_groups(
     asked: Sequence[tuple[Asked, bool]], domain: Domain, channels: int
 ) -> tuple[tuple[Group, ...], Mapping[str, Field], Mapping[str, int]]:
-    """Groups of (normal form, channels), read as must or as may: their tables, the fields, and bytes by scope."""
+    """Groups of up to 64 (normal form, channels), read as must or as may: tables, fields, and bytes by scope."""
     edges = _edges([normal for rules, _ in asked for normal, _ in rules])
     tops = {fact: _top(fact, edges, domain) for rules, _ in asked for one, _ in rules for fact in facts_of_normal(one)}
     found: list[tuple[dict[int, list[Clause]], list[tuple[int, Normal, tuple[int, ...]]]]] = []

@@ -7,7 +7,7 @@ is reported, so their order means nothing. Whatever goes wrong while evaluating 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from features.evaluate import reading
 from policy.book import Book, Rule
-from policy.clauses import Masks
+from policy.code_rows import by_asset, by_lead
+from policy.masks import Masks, as_number, error_bit, error_masks, fires, of_numbers, words_of
 from policy.reasons import EVALUATION_ERROR, NO_LEGAL_BASIS, because, witnesses
-from policy.scalar import WORD, by_asset, by_lead
-from policy.words import Words, permitted
+from policy.words import Words, masks_of, permitted
 
-ERROR_BIT = 63
 SMALL = 8
+# Masks at a time: with two words of rules and one of permits they take less than half of a core's own cache.
+_PART = 32_768
 EFFECT_ORDER = ("forbid", "reroute", "review", "suppress_until", "limit_content")
-_ERROR = np.uint64(1 << ERROR_BIT)
 
 
 class Facts(Protocol):
@@ -48,15 +48,16 @@ class Facts(Protocol):
 class Rulings:
     """Rulings over leads x assets x channels, those of many leads kept as words that are joined when asked for.
 
-    A mask's bit i is `book.rules[i]`, `book.permits[i]` or, in `score_blocks`, `book.score_rules[i]`.
+    A mask's bit i is `book.rules[i]`, `book.permits[i]` or, in `score_blocks`, `book.score_rules[i]`; its words are the
+    last axis. The top bit of `blocks` and of `score_blocks` says EVALUATION_ERROR (`policy/masks.py`).
     """
 
     book: Book
     n: int
     assets: tuple[str, ...]
     facts: Mapping[str, NDArray[Any]]
-    block_words: Masks | Words
-    permit_words: Masks | Words
+    block_words: Masks | tuple[Words, ...]
+    permit_words: Masks | tuple[Words, ...]
     score_blocks: Masks
     errors: int
 
@@ -67,39 +68,61 @@ class Rulings:
 
     @cached_property
     def blocks(self) -> Masks:
-        """Rules that fire, one bit each; bit 63 is EVALUATION_ERROR."""
+        """(leads, assets, channels, words): rules that fire, one bit each."""
         return _masks(self.block_words)
 
     @cached_property
     def permits(self) -> Masks:
-        """Permits that count, one bit each."""
+        """(leads, assets, channels, words): permits that count, one bit each."""
         return _masks(self.permit_words)
 
     @cached_property
     def permitted(self) -> NDArray[np.bool_]:
         """Whether lead, asset and channel go together."""
-        if isinstance(self.block_words, Words) and isinstance(self.permit_words, Words):
+        if isinstance(self.block_words, tuple) and isinstance(self.permit_words, tuple):
             return permitted(self.block_words, self.permit_words)
-        return np.asarray((self.permits != 0) & (self.blocks == 0))
+        return np.asarray(fires(self.permits) & ~fires(self.blocks))
+
+    def parts(self) -> Iterator[tuple[slice, Masks, Masks]]:
+        """Some leads at a time, which, and their blocks and permits; the arrays are used again for the next.
+
+        For whoever looks at each mask once: as many as fit a cache, where all would be written to memory and read back.
+        """
+        if not isinstance(self.block_words, tuple) or not isinstance(self.permit_words, tuple):
+            yield slice(0, self.n), self.blocks, self.permits
+            return
+        size = max(1, _PART // (self.shape[1] * self.shape[2]))
+        blocks, permits = (
+            np.empty((min(size, self.n), *self.shape[1:], len(words)), dtype=np.uint64)
+            for words in (self.block_words, self.permit_words)
+        )
+        for first in range(0, self.n, size):
+            count = min(size, self.n - first)
+            yield (
+                slice(first, first + count),
+                masks_of(self.block_words, blocks[:count], first),
+                masks_of(self.permit_words, permits[:count], first),
+            )
 
     @property
     def no_score(self) -> NDArray[np.bool_]:
         """Whether the lead may not be scored at all."""
-        return np.asarray(self.score_blocks != 0)
+        return fires(self.score_blocks)
 
     def headline(self, lead: int, asset: int, channel: int) -> str:
         """The strongest effect, or `permit`."""
         if self.permitted[lead, asset, channel]:
             return "permit"
-        fired = {rule.card.effect for rule in _named(self.book.rules, int(self.blocks[lead, asset, channel]))}
+        mask = as_number(self.blocks[lead, asset, channel])
+        fired = {rule.card.effect for rule in _named(self.book.rules, mask)}
         # No permit, or an error: the default is to forbid.
-        if not fired or self.permits[lead, asset, channel] == 0 or int(self.blocks[lead, asset, channel]) >> ERROR_BIT:
+        if not fired or not self.permits[lead, asset, channel].any() or mask >> self.book.error_bit:
             return "forbid"
         return next(effect for effect in EFFECT_ORDER if effect in fired)
 
     def permit_ids(self, lead: int, asset: int, channel: int) -> list[str]:
         """Ids of the permits that count."""
-        return [rule.id for rule in _named(self.book.permits, int(self.permits[lead, asset, channel]))]
+        return [rule.id for rule in _named(self.book.permits, as_number(self.permits[lead, asset, channel]))]
 
     def rule_ids(self, lead: int, asset: int, channel: int) -> list[str]:
         """Ids of the rules that fire, strongest effect first; an error and a missing legal basis are named too."""
@@ -107,11 +130,11 @@ class Rulings:
 
     def explain(self, lead: int, asset: int, channel: int, *, words: bool = True) -> list[dict[str, Any]]:
         """Every reason against, strongest effect first, each with the facts that made it fire."""
-        mask = int(self.blocks[lead, asset, channel])
+        mask = as_number(self.blocks[lead, asset, channel])
         rules = sorted(_named(self.book.rules, mask), key=lambda rule: (EFFECT_ORDER.index(rule.card.effect), rule.id))
-        found = [EVALUATION_ERROR.copy()] if mask >> ERROR_BIT else []
+        found = [EVALUATION_ERROR.copy()] if mask >> self.book.error_bit else []
         found += [self._entry(rule, lead, asset, channel) if words else {"rule": rule.id} for rule in rules]
-        if self.permits[lead, asset, channel] == 0:
+        if not self.permits[lead, asset, channel].any():
             found.append(NO_LEGAL_BASIS.copy())
         return found
 
@@ -129,8 +152,8 @@ class Rulings:
 
     def explain_score(self, lead: int) -> list[dict[str, Any]]:
         """Every reason why the lead may not be scored."""
-        mask = int(self.score_blocks[lead])
-        found = [EVALUATION_ERROR.copy()] if mask >> ERROR_BIT else []
+        mask = as_number(self.score_blocks[lead])
+        found = [EVALUATION_ERROR.copy()] if mask >> error_bit(len(self.book.score_rules)) else []
         return found + [self._entry(rule, lead, 0, 0) for rule in _named(self.book.score_rules, mask)]
 
     def _entry(self, rule: Rule, lead: int, asset: int, channel: int) -> dict[str, Any]:
@@ -159,29 +182,30 @@ class Rulings:
         return int(column[tuple(at if size > 1 else 0 for at, size in zip(place, column.shape, strict=True))])
 
 
-def _masks(words: Masks | Words) -> Masks:
-    return words.masks() if isinstance(words, Words) else words
+def _masks(words: Masks | tuple[Words, ...]) -> Masks:
+    return masks_of(words) if isinstance(words, tuple) else words
 
 
 def rule(book: Book, facts: Facts) -> Rulings:
     """Rule on every lead, asset and channel; never raises on facts."""
     one = getattr(facts, "one", None)
     # The fact builder's own plain numbers need no check of shape and type.
-    columns, errors = _usable(book, facts) if one is None else (facts.columns, 0)
-    blocks: Masks | Words
-    permits: Masks | Words
+    columns, faults = _usable(book, facts) if one is None else (facts.columns, 0)
+    blocks: Masks | tuple[Words, ...]
+    permits: Masks | tuple[Words, ...]
     try:
         if one is not None and one.keys() >= book.scalar.facts:
             blocks, permits, score = _one(book, one, len(facts.assets))
         elif facts.n <= SMALL:
             blocks, permits, score = _few(book, columns, facts.n, len(facts.assets))
         else:
-            (blocks, permits), score = book.program.run(columns, facts.n, len(facts.assets))
+            blocks, permits, score = book.program.run(columns, facts.n, len(facts.assets))
     except Exception:  # noqa: BLE001 - INVARIANT: whatever goes wrong while evaluating forbids
         full = facts.n, len(facts.assets), len(book.channels)
-        blocks, permits = np.full(full, _ERROR), np.zeros(full, dtype=np.uint64)
-        score, errors = np.full(facts.n, _ERROR), errors + 1
-    return Rulings(book, facts.n, facts.assets, columns, blocks, permits, score, errors)
+        blocks = error_masks(full, len(book.rules))
+        permits = np.zeros((*full, words_of(len(book.permits))), dtype=np.uint64)
+        score, faults = error_masks((facts.n,), len(book.score_rules)), faults + 1
+    return Rulings(book, facts.n, facts.assets, columns, blocks, permits, score, faults)
 
 
 def _usable(book: Book, facts: Facts) -> tuple[dict[str, NDArray[Any]], int]:
@@ -220,24 +244,29 @@ def _few(book: Book, columns: Mapping[str, NDArray[Any]], n: int, assets: int) -
     for lead in range(n):
         fits = by_asset(domain, columns, scalar.lead_asset, lead, assets, width)
         found += scalar.ask(leads[lead], channels[lead], contents, [scalar.fits[row] for row in fits])
-    score = np.array([scalar.stops(lead) for lead in leads], dtype=np.uint64)
-    return *_wide(found, n, assets, width), score
+    return *_wide(book, found, n, assets), _score(book, [scalar.stops(lead) for lead in leads])
 
 
 def _one(book: Book, one: Mapping[str, Any], assets: int) -> tuple[Masks, Masks, Masks]:
     """Scalar form for one lead from plain numbers."""
     scalar = book.scalar
     found = scalar.of_one(one, assets)
-    score = np.array([scalar.stops(scalar.lead_of(one))], dtype=np.uint64)
-    return *_wide(found, 1, assets, len(book.channels)), score
+    return *_wide(book, found, 1, assets), _score(book, [scalar.stops(scalar.lead_of(one))])
 
 
-def _wide(found: list[int], n: int, assets: int, width: int) -> tuple[Masks, Masks]:
+def _wide(book: Book, found: list[int], n: int, assets: int) -> tuple[Masks, Masks]:
     """Blocks and permits of all channels in one number, as masks by lead, asset and channel."""
-    size = WORD // 8 * 2 * width
-    packed = b"".join([mask.to_bytes(size, "little") for mask in found])
-    both = np.frombuffer(packed, dtype="<u8").reshape(n, assets, 2, width)
-    return both[:, :, 0].astype(np.uint64), both[:, :, 1].astype(np.uint64)
+    width, (first, second) = len(book.channels), book.scalar.words
+    both = of_numbers(found, (first + second) * width).reshape(n, assets, -1)
+    blocks, permits = both[:, :, : first * width], both[:, :, first * width :]
+    return (
+        blocks.reshape(n, assets, width, first).astype(np.uint64),
+        permits.reshape(n, assets, width, second).astype(np.uint64),
+    )
+
+
+def _score(book: Book, found: list[int]) -> Masks:
+    return of_numbers(found, words_of(len(book.score_rules))).astype(np.uint64)
 
 
 def _named(rules: tuple[Rule, ...], mask: int) -> list[Rule]:

@@ -1,7 +1,7 @@
 """The rule book for a few leads: Python generated from the cards, one whole number for all rules, permits and channels.
 
-Channel c has the bits of rules from WORD * c on, and after all channels those of permits, so that a rule which says the
-same everywhere sets its bits in one go. A rule is a number of conditions that must all hold, and each looks at what
+Each channel has the words of its rules, and after all channels come the words of its permits, so that a rule which says
+the same everywhere sets its bits in one go. A rule is a number of conditions that must all hold, and each looks at what
 belongs to the lead, to the content or to how the two fit. What content says and what a fit says is remembered: there
 are few assets, and few ways to fit. A condition that looks at more than one of these is a choice between what each
 says, and has a level of its own: at every level some part must hold.
@@ -14,12 +14,9 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from features.evaluate import All, AnyOf, CodeIs, Domain, Normal, define, facts_of_normal, source
+from policy.masks import WORD, words_of
 
-WORD = 64
 MAX_CHOICES = 1_024
 MOST = 20_000
 Code = tuple[Normal, tuple[int, ...]]
@@ -37,7 +34,8 @@ class Scalar:
 
     `ask(lead, channel, contents, fits)` gives a number for each pair of content and fit, and `stops(lead)` the rules
     about scoring; `content(row)` and `fits[row]` give what is to be handed to `ask`: a number, and one for each level.
-    `kept` has what the contents of the assets that were asked for last say.
+    `kept` has what the contents of the assets that were asked for last say. `words` are how many a channel's rules
+    have, and its permits.
     """
 
     ask: Callable[..., list[int]]
@@ -53,6 +51,7 @@ class Scalar:
     channel_of: Pick
     asset_of: Pick
     fit_of: Pick
+    words: tuple[int, int]
     kept: dict[str, Any] = field(default_factory=dict)
 
     def of_one(self, numbers: Mapping[str, Any], assets: int) -> list[int]:
@@ -109,9 +108,13 @@ def compile_scalar(
     levels: list[dict[str, list[_Said]]] = []
     taken: list[int] = []
     every = 0
-    for first, group, must in ((0, rules, False), (WORD * channels, permits, True)):
+    words = words_of(len(rules)), words_of(len(permits))
+    for first, group, size, must in (
+        (0, rules, WORD * words[0], False),
+        (WORD * words[0] * channels, permits, WORD * words[1], True),
+    ):
         for bit, (normal, covered) in enumerate(group):
-            bits = tuple(1 << first + WORD * c + bit if c in covered else 0 for c in range(channels))
+            bits = tuple(1 << first + size * c + bit if c in covered else 0 for c in range(channels))
             every |= sum(bits)
             alone, mixed = _parted(normal, domain)
             for owner, said in parts.items():
@@ -164,6 +167,7 @@ def compile_scalar(
         channel_of=_pick(order["channel"]),
         asset_of=_pick(asset),
         fit_of=_pick(order["lead_asset"]),
+        words=words,
     )
 
 
@@ -364,36 +368,3 @@ def _one_code(normal: Normal, must: bool) -> tuple[str, int] | None:
         return None
     codes = normal.codes if must else normal.others
     return (normal.fact, codes.bit_length() - 1) if codes.bit_count() == 1 else None
-
-
-def by_lead(
-    domain: Domain, columns: Mapping[str, NDArray[Any]], facts: tuple[str, ...], n: int, channels: int
-) -> list[tuple[Any, ...]]:
-    """Per lead what `ask` takes: for each fact its code, or its codes by channel."""
-    found: list[list[Any]] = []
-    for fact in facts:
-        column = columns.get(fact)
-        full = np.full((1, 1, 1), domain.unknown(fact)) if column is None else column
-        if domain.facts[fact].per == "channel":
-            found.append(np.broadcast_to(full, (n, 1, channels)).reshape(n, channels).tolist())
-        else:
-            found.append(np.broadcast_to(full, (n, 1, 1)).reshape(n).tolist())
-    return list(zip(*found, strict=True)) if found else [()] * n
-
-
-def by_asset(
-    domain: Domain, columns: Mapping[str, NDArray[Any]], facts: tuple[str, ...], lead: int, assets: int, channels: int
-) -> list[tuple[Any, ...]]:
-    """What `content` or `fit` takes for each asset of one lead."""
-    fields: list[Any] = []
-    for fact in facts:
-        column = columns.get(fact)
-        if domain.facts[fact].per == "asset_channel":
-            full = np.full((1, 1, 1), domain.unknown(fact)) if column is None else column
-            fields.append([tuple(codes) for codes in np.broadcast_to(full, (1, assets, channels))[0].tolist()])
-        elif column is None:
-            fields.append([domain.unknown(fact)] * assets)
-        else:
-            codes: list[int] = column[lead if column.shape[0] > 1 else 0, :, 0].tolist()
-            fields.append(codes if len(codes) == assets else codes * assets)
-    return list(zip(*fields, strict=True)) if fields else [()] * assets

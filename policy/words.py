@@ -1,9 +1,9 @@
-"""The rule book over columns: a word of 64 bits holds every rule at once, for each lead, asset and channel.
+"""The rule book over columns: a word of 64 bits holds as many rules at once, for each lead, asset and channel.
 
 Codes are packed into bytes, and each byte is looked up in tables that say for all rules which of their clauses hold
 (`policy/clauses.py`). What looks at the lead alone is asked once per lead, what looks at the channel once per channel,
 how lead and asset fit once for the two; only joining these touches every lead, asset and channel, and is left until
-masks or what is allowed is asked for.
+masks or what is allowed is asked for. Words share the packed bytes and nothing else.
 
 INVARIANT: the same bits as the generated scalar form and `features.evaluate.reading`, for any codes.
 """
@@ -19,7 +19,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from features.evaluate import Domain, reading
-from policy.clauses import MAX_NUMBER, Asked, Field, Group, Looked, Masks, compile_groups
+from policy.clauses import MAX_NUMBER, Asked, Field, Group, Looked, compile_groups
+from policy.masks import Masks, cut, words_of
 
 Keys = Mapping[str, NDArray[np.uint8]]
 _ALL = np.uint64(2**64 - 1)
@@ -30,7 +31,7 @@ _NONE = np.zeros((0, 0, 0), dtype=np.uint64)
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """One group of rules over some leads, as factors: a mask is the `&` of what its lead, asset and channel say.
+    """Rules of one word over some leads, as factors: a word is the `&` of what its lead, asset and channel say.
 
     `own` is by channel and lead, `content` by asset and channel, `fit` by asset and lead (or empty). `open_own`,
     `open_content` and `open_fit` hold, by level, clauses that look at more than two of these; each level is their `|`.
@@ -44,53 +45,76 @@ class Words:
     open_fit: Masks
     wide: Masks | None
 
-    def masks(self) -> Masks:
-        """(leads, assets, channels): a bit for every rule that fires."""
-        found = np.empty((self.own.shape[1], *self.content.shape), dtype=np.uint64)
-        _spread(*self.factors(), found)
-        if self.wide is not None:
-            found |= self.wide
-        return found
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(leads, assets, channels)."""
+        return self.own.shape[1], *self.content.shape
 
-    def factors(self) -> tuple[Masks, ...]:
-        """What a mask is joined of, in the order in which the kernels take it."""
+    def spread(self, found: Masks, first: int = 0) -> None:
+        """Set a bit for every rule that fires, in an array (leads, assets, channels) of the leads from `first` on."""
+        _spread(*self._factors(), first, found)
+        if self.wide is not None:
+            found |= self.wide[first : first + len(found)]
+
+    def fires(self, found: NDArray[np.bool_]) -> None:
+        """Set in an array (leads, assets, channels) whether any rule fires; what is set stays."""
+        _fires(*self._factors(), found)
+        if self.wide is not None:
+            found |= self.wide != 0
+
+    def _factors(self) -> tuple[Masks, ...]:
+        """What a word is joined of, in the order in which the kernels take it."""
         return self.own, self.content, self.fit, self.open_own, self.open_content, self.open_fit
 
 
-def permitted(blocks: Words, permits: Words) -> NDArray[np.bool_]:
-    """(leads, assets, channels): whether some permit counts and no rule blocks."""
-    if blocks.wide is not None or permits.wide is not None:
-        return np.asarray((permits.masks() != 0) & (blocks.masks() == 0))
-    found = np.empty((blocks.own.shape[1], *blocks.content.shape), dtype=np.bool_)
-    _allowed(*blocks.factors(), *permits.factors(), found)
+def masks_of(words: Sequence[Words], found: Masks | None = None, first: int = 0) -> Masks:
+    """(leads, assets, channels, words): a bit for every rule that fires, in `found` of the leads from `first` on."""
+    if found is None:
+        found = np.empty((*words[0].shape, len(words)), dtype=np.uint64)
+    for place, one in enumerate(words):
+        one.spread(found[..., place], first)
     return found
+
+
+def permitted(blocks: Sequence[Words], permits: Sequence[Words]) -> NDArray[np.bool_]:
+    """(leads, assets, channels): whether some permit counts and no rule blocks."""
+    counts, stops = (np.zeros(blocks[0].shape, dtype=np.bool_) for _ in range(2))
+    for found, group in ((counts, permits), (stops, blocks)):
+        for one in group:
+            one.fires(found)
+    return counts & ~stops
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Rules, permits and rules about scoring as tables, and where in which byte the code of each fact goes."""
+    """Rules, permits and rules about scoring as tables by word, and where in which byte each fact's code goes."""
 
-    groups: tuple[Group, ...]
+    rules: tuple[Group, ...]
+    permits: tuple[Group, ...]
+    stops: tuple[Group, ...]
     fields: Mapping[str, Field]
     rows: Mapping[str, int]
     channels: int
 
     @classmethod
-    def of(cls, asked: Sequence[tuple[Asked, bool]], domain: Domain, channels: int) -> Program:
-        """Compile groups of (normal form, channels), each read as must or as may; the last looks at leads only."""
-        return cls(*compile_groups(asked, domain, channels), channels)
+    def of(cls, rules: Asked, permits: Asked, stops: Asked, domain: Domain, channels: int) -> Program:
+        """Compile (normal form, channels) of rules, of permits, and of `stops` to scoring, which look at leads only."""
+        asked = ((rules, False), (permits, True), (stops, False))
+        parts = [(part, must) for group, must in asked for part in cut(group)]
+        groups, fields, rows = compile_groups(parts, domain, channels)
+        first, last = words_of(len(rules)), len(groups) - words_of(len(stops))
+        return cls(groups[:first], groups[first:last], groups[last:], fields, rows, channels)
 
-    def run(self, columns: Mapping[str, NDArray[Any]], n: int, assets: int) -> tuple[list[Words], Masks]:
-        """The words of every group but the last, whose masks by lead are given at once."""
+    def run(
+        self, columns: Mapping[str, NDArray[Any]], n: int, assets: int
+    ) -> tuple[tuple[Words, ...], tuple[Words, ...], Masks]:
+        """The words of rules and of permits, and masks (leads, words) of the rules about scoring."""
         keys = self._keys(columns, n, assets)
-        *ruled, score = self.groups
-        words = [self._words(group, keys, columns, n, assets) for group in ruled]
-        by_lead = _every(score, keys, n)
-        # Whoever may not be scored may not, whatever channels the card names.
-        by_lead &= np.bitwise_or.reduce(score.cover)
-        if score.wide:
-            by_lead |= _read(score, columns, (n, 1, 1)).reshape(n)
-        return words, by_lead
+        rules, permits = (
+            tuple(self._words(group, keys, columns, n, assets) for group in groups)
+            for groups in (self.rules, self.permits)
+        )
+        return rules, permits, np.stack([_by_lead(group, keys, columns, n) for group in self.stops], axis=-1)
 
     def _keys(self, columns: Mapping[str, NDArray[Any]], n: int, assets: int) -> Keys:
         """Bytes of packed places by scope: (bytes, what varies besides the lead, leads or 1)."""
@@ -172,6 +196,16 @@ def _asked(looked: Mapping[str, Looked], keys: Keys, scope: str) -> tuple[Any, .
     return keys[scope], found.rows, found.levels, found.tables
 
 
+def _by_lead(group: Group, keys: Keys, columns: Mapping[str, NDArray[Any]], n: int) -> Masks:
+    """By lead: the rules that fire, of a group that looks at leads only."""
+    # Whoever may not be scored may not, whatever channels the card names.
+    found = _every(group, keys, n)
+    found &= np.bitwise_or.reduce(group.cover)
+    if group.wide:
+        found |= _read(group, columns, (n, 1, 1)).reshape(n)
+    return found
+
+
 def _every(group: Group, keys: Keys, n: int) -> Masks:
     """By lead: the rules whose clauses about the lead alone all hold."""
     found = np.full(n, _ALL)
@@ -197,7 +231,7 @@ def _content(group: Group, keys: Keys, layer: str, assets: int, width: int) -> M
 
 
 def _read(group: Group, columns: Mapping[str, NDArray[Any]], shape: tuple[int, int, int]) -> Masks:
-    """Masks of the rules that have no tables."""
+    """Words of the rules that have no tables."""
     found, seen = np.zeros(shape, dtype=np.uint64), {}  # type: ignore[var-annotated]
     for bit, normal, channels in group.wide:
         fires = reading(normal, columns, seen, must=group.must)
@@ -329,6 +363,22 @@ def _word(
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
 def _spread(
+    own: Any, content: Any, fit: Any, open_own: Any, open_content: Any, open_fit: Any, start: Any, found: Any
+) -> None:  # fmt: skip
+    n, assets, channels = found.shape
+    words = np.empty(_NEAR, dtype=np.uint64)
+    for first in range(0, n, _NEAR):
+        size = min(_NEAR, n - first)
+        for a in range(assets):
+            for c in range(channels):
+                _word(own, content, fit, open_own, open_content, open_fit, a, c, start + first, size, words)
+                answer = found[first : first + size, a, c]
+                for i in range(size):
+                    answer[i] = words[i]
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _fires(
     own: Any, content: Any, fit: Any, open_own: Any, open_content: Any, open_fit: Any, found: Any
 ) -> None:  # fmt: skip
     n, assets, channels = found.shape
@@ -340,22 +390,4 @@ def _spread(
                 _word(own, content, fit, open_own, open_content, open_fit, a, c, first, size, words)
                 answer = found[first : first + size, a, c]
                 for i in range(size):
-                    answer[i] = words[i]
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _allowed(
-    own: Any, content: Any, fit: Any, open_own: Any, open_content: Any, open_fit: Any,
-    p_own: Any, p_content: Any, p_fit: Any, p_open_own: Any, p_open_content: Any, p_open_fit: Any, found: Any,
-) -> None:  # fmt: skip
-    n, assets, channels = found.shape
-    blocks, permits = np.empty(_NEAR, dtype=np.uint64), np.empty(_NEAR, dtype=np.uint64)
-    for first in range(0, n, _NEAR):
-        size = min(_NEAR, n - first)
-        for a in range(assets):
-            for c in range(channels):
-                _word(own, content, fit, open_own, open_content, open_fit, a, c, first, size, blocks)
-                _word(p_own, p_content, p_fit, p_open_own, p_open_content, p_open_fit, a, c, first, size, permits)
-                answer = found[first : first + size, a, c]
-                for i in range(size):
-                    answer[i] = (permits[i] != np.uint64(0)) & (blocks[i] == np.uint64(0))
+                    answer[i] |= words[i] != np.uint64(0)

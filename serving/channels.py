@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from policy.masks import Masks, of_numbers, words_of
 from policy.rulings import Rulings
 from serving.kernels import by_channel as shown_by_channel
 
@@ -23,24 +24,26 @@ class ChannelRulings:
     permitted: NDArray[np.bool_]
     passes: NDArray[np.bool_]
     asset: NDArray[np.int16]
-    blocks: NDArray[np.uint64]
-    permits: NDArray[np.uint64]
+    blocks: Masks
+    permits: Masks
     no_score: NDArray[np.bool_]
-    score_blocks: NDArray[np.uint64]
+    score_blocks: Masks
 
 
 def by_channel(ruled: Rulings, replies: NDArray[np.bool_], asked: NDArray[np.uint8], replay: bool) -> ChannelRulings:
     """What each channel shows of the rulings; `replies` marks replies to a question, `asked` who asked one."""
-    every_block, every_permit = ruled.blocks, ruled.permits
-    n, _, channels = every_block.shape
-    passes = np.empty(every_block.shape, dtype=np.bool_)
+    n, _, channels = ruled.shape
+    passes = np.empty(ruled.shape, dtype=np.bool_)
     asset, permitted = np.empty((n, channels), dtype=np.int16), np.empty((n, channels), dtype=np.bool_)
-    blocks, permits = np.empty((n, channels), dtype=np.uint64), np.empty((n, channels), dtype=np.uint64)
-    # INVARIANT: a replay permits nothing, whatever the rules of its day say.
-    content = np.uint64(ruled.book.content)
-    shown_by_channel(
-        every_block, every_permit, content, replies, asked, replay, passes, asset, blocks, permits, permitted
-    )
+    words = words_of(len(ruled.book.rules)), words_of(len(ruled.book.permits))
+    blocks, permits = (np.empty((n, channels, count), dtype=np.uint64) for count in words)
+    content = of_numbers([ruled.book.content], words[0])[0].astype(np.uint64)
+    for rows, every_block, every_permit in ruled.parts():
+        # INVARIANT: a replay permits nothing, whatever the rules of its day say.
+        shown_by_channel(
+            every_block, every_permit, content, replies, asked[rows], replay,
+            passes[rows], asset[rows], blocks[rows], permits[rows], permitted[rows],
+        )  # fmt: skip
     return ChannelRulings(
         permitted=permitted,
         passes=passes,

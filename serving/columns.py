@@ -13,12 +13,16 @@ from features.evaluate import reading
 from features.use.withheld import Withheld
 from models.bands import REASONS
 from models.segments.statuses import NONE
-from policy.rulings import EFFECT_ORDER, ERROR_BIT
+from policy.masks import Masks, as_numbers, fires, has, mark, words_of
+from policy.rulings import EFFECT_ORDER
 from serving.account_columns import account_segments
 from serving.actions.columns import action_columns, instants, passed_over_column
 from serving.arms.columns import assignment_columns
 from serving.decide import Decisions
 from serving.further import further_columns
+from serving.handover.columns import qualification_columns
+from serving.journey import journey_columns
+from serving.nurture.columns import nurture_columns
 from serving.points_columns import points_logs
 from serving.render import LOG_ODDS_DIGITS, PROBABILITY_DIGITS, evidence_words, instant
 
@@ -59,6 +63,9 @@ def decision_table(decisions: Decisions) -> pa.Table:
     columns["passed_over"] = passed_over_column(
         decisions, [columns[f"{channel}_reasons"] for channel in decisions.book.channels]
     )
+    columns |= journey_columns(decisions)
+    columns |= nurture_columns(decisions)
+    columns |= qualification_columns(decisions, columns)
     columns |= assignment_columns(decisions)
     columns |= points_logs(decisions)
     columns |= further_columns(decisions)
@@ -79,6 +86,7 @@ def crm_table(decisions: pa.Table) -> pa.Table:
     """What a CRM imports: one flat row a lead, text and numbers only."""
     flat = ["lead_id", "as_of", "band", "band_reason", "probability", "fit_grade", "engagement_grade"]
     flat += ["primary_segment", "action", "action_channel", "asset_id", "expires_at", "queue", "team", "route_due_at"]
+    flat += ["qualification", "lane", "next", "handover_due_at"]
     columns: dict[str, Any] = {name: decisions[name] for name in flat}
     for name in decisions.column_names:
         if name.endswith(("_permitted", "_valid_until")):
@@ -133,14 +141,12 @@ def summary_table(decisions: Decisions) -> pa.Table:
         count(permitted, channel, True, "", "")
         surely = surely_fires(decisions, c)
         for bit, one in enumerate(book.rules):
-            fires = ~permitted & _has(blocks, bit)
-            sure = _has(surely, bit) if one.card.reason_unknown else fires
-            count(fires & sure, channel, False, one.id, one.card.reason)
-            count(fires & ~sure, channel, False, one.id, one.card.reason_unknown or one.card.reason)
-        count(
-            ~permitted & (blocks >> np.uint64(ERROR_BIT) != 0), channel, False, "EVALUATION_ERROR", "EVALUATION_ERROR"
-        )
-        count(~permitted & (rulings.permits[:, c] == 0), channel, False, "NO_LEGAL_BASIS", "NO_LEGAL_BASIS")
+            stopped = ~permitted & has(blocks, bit)
+            sure = has(surely, bit) if one.card.reason_unknown else stopped
+            count(stopped & sure, channel, False, one.id, one.card.reason)
+            count(stopped & ~sure, channel, False, one.id, one.card.reason_unknown or one.card.reason)
+        count(~permitted & has(blocks, book.error_bit), channel, False, "EVALUATION_ERROR", "EVALUATION_ERROR")
+        count(~permitted & ~fires(rulings.permits[:, c]), channel, False, "NO_LEGAL_BASIS", "NO_LEGAL_BASIS")
     return pa.table(found)
 
 
@@ -237,12 +243,16 @@ def _segment_statuses(decisions: Decisions) -> pa.Array:
 def _channel(decisions: Decisions, c: int) -> dict[str, Any]:
     rulings, book = decisions.rulings, decisions.book
     permitted = rulings.permitted[:, c]
-    blocks = np.where(permitted, np.uint64(0), rulings.blocks[:, c])
-    bare = ~permitted & (rulings.permits[:, c] == 0)
+    blocks = np.where(permitted[:, None], np.uint64(0), rulings.blocks[:, c])
+    bare = ~permitted & ~fires(rulings.permits[:, c])
     surely = surely_fires(decisions, c) & blocks
-    keys, place = np.unique(np.stack([blocks, bare.astype(np.uint64), surely]), axis=1, return_inverse=True)
-    rules = [_rule_ids(decisions, int(mask), bool(none)) for mask, none, _ in keys.T.tolist()]
-    reasons = [_reasons(decisions, ids, int(sure)) for ids, sure in zip(rules, keys[2].tolist(), strict=True)]
+    rows = np.concatenate([blocks, surely, bare[:, None].astype(np.uint64)], axis=1)
+    keys, place = np.unique(rows.T, axis=1, return_inverse=True)
+    fired, sure, none = np.split(keys.T, (blocks.shape[1], 2 * blocks.shape[1]), axis=1)
+    rules = [
+        _rule_ids(decisions, mask, bool(without)) for mask, without in zip(as_numbers(fired), none[:, 0], strict=True)
+    ]
+    reasons = [_reasons(decisions, ids, mask) for ids, mask in zip(rules, as_numbers(sure), strict=True)]
     effects = {one.id: one.card.effect for one in book.rules}
     strongest = [
         min((effects.get(i, "forbid") for i in ids), key=EFFECT_ORDER.index) if ids else "forbid" for ids in rules
@@ -260,15 +270,16 @@ def _channel(decisions: Decisions, c: int) -> dict[str, Any]:
     }
 
 
-def surely_fires(decisions: Decisions, c: int) -> NDArray[np.uint64]:
+def surely_fires(decisions: Decisions, c: int) -> Masks:
     """For each lead a mask of the rules that surely fire on the asset a channel shows, where the card tells it apart.
 
     A card may give one reason where it knows and another where it does not: "he said no" is not "nobody asked him".
+    Masks are (leads, words).
     """
     asset = decisions.rulings.asset[:, c].astype(np.intp)
     at = (np.arange(len(decisions)), asset, np.full(len(decisions), c))
     shown: dict[str, NDArray[Any]] = {}
-    found = np.zeros(len(decisions), dtype=np.uint64)
+    found = np.zeros((len(decisions), words_of(len(decisions.book.rules))), dtype=np.uint64)
     for bit, one in enumerate(decisions.book.rules):
         if one.card.reason_unknown is None or c not in one.channels:
             continue
@@ -278,13 +289,8 @@ def surely_fires(decisions: Decisions, c: int) -> NDArray[np.uint64]:
                 sizes = zip(at, column.shape, strict=True)
                 shown[fact] = column[tuple(place if size > 1 else np.zeros_like(place) for place, size in sizes)]
         known = {fact: shown[fact] for fact in one.facts if fact in shown}
-        sure = np.broadcast_to(reading(one.normal, known, {}, must=True), found.shape)
-        found |= sure.astype(np.uint64) << np.uint64(bit)
+        mark(found, bit, reading(one.normal, known, {}, must=True))
     return found
-
-
-def _has(masks: NDArray[np.uint64], bit: int) -> NDArray[np.bool_]:
-    return ((masks >> np.uint64(bit)) & np.uint64(1)).astype(np.bool_)
 
 
 def _reasons(decisions: Decisions, rule_ids: list[str], surely: int) -> list[str]:
@@ -300,7 +306,7 @@ def _reasons(decisions: Decisions, rule_ids: list[str], surely: int) -> list[str
 def _rule_ids(decisions: Decisions, mask: int, without_permit: bool) -> list[str]:
     fired = [one for bit, one in enumerate(decisions.book.rules) if mask >> bit & 1]
     fired.sort(key=lambda one: (EFFECT_ORDER.index(one.card.effect), one.id))
-    ids = ["EVALUATION_ERROR"] if mask >> ERROR_BIT else []
+    ids = ["EVALUATION_ERROR"] if mask >> decisions.book.error_bit else []
     ids += [one.id for one in fired]
     if decisions.replay:
         ids = ["REPLAY", *ids]

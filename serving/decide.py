@@ -19,22 +19,20 @@ from configs.approvals import retired_ids
 from configs.content import Asset
 from configs.errors import BundleRefused
 from configs.settings import Settings
-from features.catalog import FROM_EVENTS
 from features.evaluate import Domain
 from features.facts import FactBuilder, Facts, facts_of
 from features.inventory import Inventory
-from features.pipeline import Features, FeatureSpec, features_of, signals_of
+from features.pipeline import FeatureSpec, features_of, signals_of
 from features.readiness import with_readiness
 from features.tables import YES, Known, Tables
 from features.view import view_at
 from models.bundle import read_bundle
 from models.cold_start import cold_scores
-from models.further import FurtherAnswers, FurtherTarget
-from models.scorecard import Points, Scorecard
-from models.scores import SEGMENT_FEATURE, Readiness, Scores
+from models.further import FurtherTarget
+from models.scorecard import Scorecard
+from models.scores import SEGMENT_FEATURE, Readiness
 from models.segments.map import SegmentMap
-from models.segments.membership import Memberships
-from models.segments.statuses import Deciding, StatusRules, purposes_of
+from models.segments.statuses import StatusRules, purposes_of
 from policy.book import Book
 from policy.gates import gate_columns
 from policy.rulings import Rulings, rule
@@ -42,10 +40,14 @@ from serving.actions.actions import ActionPlan, Chosen
 from serving.actions.due import PARAMETER, due_at
 from serving.actions.missing import Missing
 from serving.actions.teams import Teams
-from serving.arms.arms import Arms, Assigned
+from serving.arms.arms import Arms
 from serving.channels import ChannelRulings, by_channel
+from serving.decisions import Decisions as Decisions
+from serving.handover.qualified import Qualifier
 from serving.lead_rows import joined, open_cases_of, per_lead, rows_of
+from serving.nurture.nurture import Nurtured, NurturePlan
 from serving.reasons import Reasons
+from serving.unfit import refuse_unfit
 from serving.validity import calling_hours, permits_end
 
 CHUNK_LEADS = 16_384
@@ -56,46 +58,10 @@ _ACTION_FACTS = (
     "off_label_open",
     "adverse_event_open",
     "meeting_booked",
-    "product_interest",
+    "handover_open",
     "preferred_channel",
     "audience",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Decisions:
-    """Decisions about `n` leads, column by column, with everything that was decided from.
-
-    `deciding` has for each lead and purpose the status that decides (`models/segments/statuses.py`). `told` are the
-    facts with the band and readiness besides, which overlays look at and no rule does; the same object where there are
-    none. `permits_end` is the instant until which a permit of each lead and channel holds; `suspect_share` is the part
-    of each lead's engagement that rests on events likelier made by a machine than by a person; `due_at` by when
-    pharmacovigilance must have it, UNKNOWN_INSTANT for most.
-    """
-
-    decider: Decider
-    book: Book
-    as_of: datetime
-    replay: bool
-    known: Known
-    features: Features
-    facts: Facts
-    members: Memberships
-    scores: Scores
-    points: Points
-    rulings: ChannelRulings
-    chosen: Chosen
-    assigned: Assigned
-    ruled: Rulings | None
-    deciding: Deciding
-    told: Facts
-    permits_end: NDArray[np.int64]
-    suspect_share: NDArray[np.float64]
-    due_at: NDArray[np.int64]
-    further: tuple[FurtherAnswers, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.known.lead_ids)
 
 
 @dataclass(frozen=True)
@@ -193,6 +159,17 @@ class Decider:
         )
 
     @cached_property
+    def nurture(self) -> NurturePlan:
+        """Tracks, pace and windows, resolved against the assets."""
+        return NurturePlan.of(self.settings, self.assets, self.inventory, self.segment_map.domain)
+
+    @cached_property
+    def qualifier(self) -> Qualifier:
+        """Thresholds and lanes, compiled."""
+        ids = tuple(definition.id for definition in self.segment_map.definitions)
+        return Qualifier.of(self.settings, ids, self.segment_map.domain)
+
+    @cached_property
     def group_codes(self) -> NDArray[np.int64]:
         """Place in GROUPS of each column of the readiness model."""
         return np.array([GROUPS.index(group) for group in self.readiness.groups])
@@ -225,7 +202,8 @@ class Decider:
     @cached_property
     def teams(self) -> Teams:
         """Who works which queue."""
-        return Teams.of(self.settings.actions, self.settings.vocabularies["language"])
+        words = self.settings.vocabularies
+        return Teams.of(self.settings.actions, words["language"], words["country"])
 
     @cached_property
     def _case_kinds(self) -> tuple[int, int]:
@@ -249,9 +227,9 @@ class Decider:
 
     @cached_property
     def assets_version(self) -> str:
-        """SHA-256 of assets, claims, register and actions, marked where the assets came with a request."""
+        """SHA-256 of assets, claims, registers and actions, marked where the assets came with a request."""
         parts = [asset.model_dump_json() for asset in self.assets]
-        parts.append(self.settings.digest("claims", "products", "actions"))
+        parts.append(self.settings.digest("claims", "products", "actions", "label_changes", "nurture"))
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
         return f"request:{digest}" if self.requested else digest
 
@@ -278,30 +256,7 @@ class Decider:
 
     def refuse_unfit(self, tables: Tables) -> None:
         """Raise BundleRefused where the tables hold nothing of what the bundle learned from."""
-        if not len(tables.lead_ids):
-            return
-        learned = sorted(self.attributes)
-        if learned and tables.attributes.keys().isdisjoint(learned):
-            shown = ", ".join(learned[:5]) + (", ..." if len(learned) > 5 else "")
-            raise BundleRefused(
-                f"the bundle does not fit this input: it learned from the columns {shown}, and the input has none of "
-                "them; name the source whose export it was trained on, or use a bundle trained on event tables"
-            )
-        needs_events = any(f.source in (*FROM_EVENTS, "roll_up", "roll_up_share") for f in self.spec.features)
-        if needs_events and not learned and not tables.events and (tables.attributes or not self._tells(tables)):
-            raise BundleRefused(
-                "the bundle does not fit this input: it learned from event tables, and the input has no events; give "
-                "the events, or use a bundle trained on this export"
-            )
-
-    def _tells(self, tables: Tables) -> bool:
-        """Whether anything is known of any lead or account that the bundle looks at."""
-        for feature in self.spec.features:
-            if feature.source in ("lead", "account"):
-                column = (tables.leads if feature.source == "lead" else tables.accounts).get(feature.field)
-                if column is not None and bool(np.any(column > 0)):
-                    return True
-        return False
+        refuse_unfit(self.spec, self.attributes, tables)
 
     def book(self, on: date) -> Book:
         """The rule book in force on a day; the last days' books are kept."""
@@ -334,8 +289,12 @@ class Decider:
         on = as_of.astimezone(UTC).date()
         book, deciding = self.book(on), self.statuses.deciding(facts, on)
         open_cases = open_cases_of(known, facts, self.builder)
-        rulings, chosen, ruled = self._ruled(book, facts, open_cases, members.primary, scores.band, replay)
-        chosen, assigned = self.arms.settle(chosen, self.plan, known, facts, rulings.passes, members.primary, on)
+        qualified = self.qualifier.qualified(facts, members.primary, scores.band, points, on)
+        nurtured = self.nurture.of_leads(known, facts, scores.band, members.primary, self.plan, on)
+        rulings, chosen, ruled = self._ruled(book, facts, open_cases, members.primary, qualified.lane, nurtured, replay)
+        chosen, assigned = self.arms.settle(
+            chosen, self.plan, known, facts, rulings.passes, nurtured.fit, members.primary, on
+        )
         told = facts
         if self.segment_map.has_overlays:
             # INVARIANT: rules have spoken before the band is told, so that no score can imply a permission.
@@ -369,6 +328,8 @@ class Decider:
             ),
             suspect_share=signals.measures.suspect_share(),
             due_at=self._due_at(known, facts, on),
+            nurtured=nurtured,
+            qualified=qualified,
             further=tuple(
                 target.answers(features.matrix, members.primary, known.leads.get("product_interest"))
                 for target in self.further
@@ -381,7 +342,8 @@ class Decider:
         facts: Facts,
         open_cases: NDArray[np.uint8],
         primary: NDArray[np.int32],
-        band: NDArray[np.uint8],
+        lane: NDArray[np.int8],
+        nurtured: Nurtured,
         replay: bool,
     ) -> tuple[ChannelRulings, Chosen, Rulings | None]:
         """Rule and choose, a bounded number of leads at a time: lead by asset by channel is the widest thing here."""
@@ -393,7 +355,14 @@ class Decider:
             lead_facts = {name: per_lead(part, name) for name in _ACTION_FACTS}
             lead_facts["open_case"] = open_cases[start:stop]
             shown = by_channel(ruled, self.plan.replies, lead_facts["off_label_open"], replay)
-            chosen = self.plan.choose(shown.passes, primary[start:stop], band[start:stop], shown.no_score, lead_facts)
+            chosen = self.plan.choose(
+                shown.passes,
+                nurtured.of(start, stop),
+                primary[start:stop],
+                lane[start:stop],
+                shown.no_score,
+                lead_facts,
+            )
             parts.append((shown, chosen))
         if len(parts) == 1:
             return *parts[0], ruled if facts.n <= KEPT_LEADS else None

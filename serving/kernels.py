@@ -5,16 +5,26 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from configs.qualification import FAST, PARTNER, STANDARD
 from features.tables import UNKNOWN_INSTANT, YES
 
-ONE = np.uint64(1)
+NONE = np.uint64(0)
 QUEUE_KEYS = (
     "none", "no_score", "adverse_event", "off_label", "meeting", "patient", "hot", "warm", "complaint", "review",
-    "holdout",
+    "holdout", "handover", "partner",
 )  # fmt: skip
 _NO_SCORE, _ADVERSE_EVENT, _OFF_LABEL, _MEETING, _PATIENT, _HOT, _WARM, _COMPLAINT, _REVIEW = range(1, 10)
+_HANDOVER, _PARTNER = 11, 12
 COMPLAINT_OPEN, REVIEW_OPEN = 1, 2
-_WARM_BAND, _HOT_BAND = 3, 4
+
+
+@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator, unused-ignore]
+def _bits_of(word):  # type: ignore[no-untyped-def]
+    """How many bits of a word are set: of pairs, fours and bytes at once (Warren, Hacker's Delight, 5-1)."""
+    word -= word >> np.uint64(1) & np.uint64(0x5555555555555555)
+    word = (word & np.uint64(0x3333333333333333)) + (word >> np.uint64(2) & np.uint64(0x3333333333333333))
+    word = word + (word >> np.uint64(4)) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64(word * np.uint64(0x0101010101010101) >> np.uint64(56))
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
@@ -26,15 +36,21 @@ def by_channel(  # type: ignore[no-untyped-def]
     Rules of the mask `content` look at nothing but the content: an asset that they stop was never for this lead, and
     shown only where all are stopped so, else it would hide what is to be known or asked about the lead.
     A reply to a medical question is offered to nobody who asked none; a replay permits nothing.
+    The words of a mask lie along the last axis.
     """
-    n, assets, channels = blocks.shape
+    n, assets, channels, words = blocks.shape
     for i in range(n):
         for c in range(channels):
             best, fewest = 0, 10_000_000
             for a in range(assets):
                 offered = not replies[a] or asked[i] == YES
-                mask = blocks[i, a, c]
-                passed = mask == 0 and permits[i, a, c] != 0 and offered and not replay
+                counts, against = False, 0
+                for word in range(permits.shape[3]):
+                    counts |= permits[i, a, c, word] != NONE
+                for word in range(words):
+                    mask = blocks[i, a, c, word]
+                    against += _bits_of(mask) + 99 * _bits_of(mask & content[word])
+                passed = counts and against == 0 and offered and not replay
                 passes[i, a, c] = passed
                 if fewest == -1:
                     continue
@@ -42,12 +58,7 @@ def by_channel(  # type: ignore[no-untyped-def]
                     best, fewest = a, -1
                     continue
                 stopped = 0 if offered else 1_000_000
-                if permits[i, a, c] == 0:
-                    stopped += 1
-                while mask:
-                    lowest = mask & (~mask + ONE)
-                    stopped += 100 if lowest & content else 1
-                    mask ^= lowest
+                stopped += against + (not counts)
                 if stopped < fewest:
                     best, fewest = a, stopped
             asset[i, c] = best
@@ -68,65 +79,52 @@ def earliest_expiry(lead, channel, expires, now, ends):  # type: ignore[no-untyp
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def suitable(suits, asset_product, segment_product, overview, segment, stage, asset, product):  # type: ignore[no-untyped-def]
-    """Whether an asset suits a segment at a stage and concerns no product but the lead's or the segment's own."""
-    wanted = asset_product[asset]
-    if not suits[segment, stage, asset]:
-        return False
-    if wanted == 0 or wanted == product or wanted == segment_product[segment]:
-        return True
-    return product == 0 and segment_product[segment] == 0 and overview[asset]
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
 def best_pairs(  # type: ignore[no-untyped-def]
-    permitted, suits, worth, ranks, closed, asset_product, segment_product, overview, replies, bare, personal, primary,
-    stage_of_band, band, asked, adverse, meeting, open_case, no_score, patients, audience, product, preferred, weights,
-    asset, channel, stage, queue,
+    permitted, fit, ranks, closed, bare, personal, primary, lane, asked, adverse, meeting, handover, open_case,
+    no_score, patients, audience, preferred, of_preferred, asset, channel, queue,
 ):  # fmt: skip
-    """Per lead the permitted pair of highest preference, its stage and its queue.
+    """Per lead the permitted pair of highest preference and the lead's queue.
 
-    Ties fall to the first asset, then the first channel; `closed[s, c]` marks channels that a segment never chooses. A
-    hot or warm lead that somebody may contact in person (a channel of `personal`) goes to its queue even where no
-    content suits.
+    `fit[i, a]` says how well an asset fits, -1 where it does not (`serving/nurture/kernels.py`). Ties fall to the first
+    asset, then the first channel; `closed[s, c]` marks channels that a segment never chooses. A qualified lead (`lane`,
+    `serving/handover/qualified.py`) that somebody may contact in person (a channel of `personal`) goes to its queue
+    even where no content fits.
     """
     n, assets, channels = permitted.shape
     for i in range(n):
         best = -1_000_000
         asset[i] = channel[i] = -1
-        s, g = primary[i], stage_of_band[band[i]]
-        stage[i] = g
-        asks, meets, hurt = asked[i] == YES, meeting[i] == YES, adverse[i] == YES
-        queue[i] = _queue_before_action(asks, meets, hurt, open_case[i], no_score[i])
-        # INVARIANT: a forbidden (asset, channel) is never chosen, and an open case with a person ends automation.
-        if hurt or no_score[i] or (meets and not asks):
+        s = primary[i]
+        asks, meets, hurt, handed = asked[i] == YES, meeting[i] == YES, adverse[i] == YES, handover[i] == YES
+        queue[i] = _queue_before_action(asks, meets, hurt, handed, open_case[i], no_score[i])
+        # INVARIANT: a forbidden (asset, channel) is never chosen, and what a person took over ends automation.
+        if hurt or no_score[i] or ((meets or handed) and not asks):
             continue
         for a in range(assets):
-            exact = asset_product[a] != 0 and (asset_product[a] == product[i] or asset_product[a] == segment_product[s])
-            if asks:
-                if not replies[a]:
-                    continue
-            elif not suitable(suits, asset_product, segment_product, overview, s, g, a, product[i]):
+            if fit[i, a] < 0:
                 continue
-            value = worth[s, g, a] + (weights[0] if exact else 0)
             for c in range(channels):
                 if not permitted[i, a, c] or closed[s, c] or (a == assets - 1 and not bare[c]):
                     continue
-                score = value + ranks[s, c] + (weights[1] if preferred[i] == c + 1 else 0)
+                score = fit[i, a] + ranks[s, c] + (of_preferred if preferred[i] == c + 1 else 0)
                 if score > best:
                     best = score
                     asset[i], channel[i] = a, c
-        if queue[i] == 0 and (asset[i] >= 0 or (band[i] >= _WARM_BAND and _reachable(permitted, i, personal))):
+        if queue[i] != 0:
+            continue
+        if lane[i] == PARTNER:
+            queue[i] = _PARTNER
+        elif asset[i] >= 0 or (lane[i] >= STANDARD and _reachable(permitted, i, personal)):
             if patients[audience[i]]:
                 queue[i] = _PATIENT
-            elif band[i] == _HOT_BAND:
+            elif lane[i] == FAST:
                 queue[i] = _HOT
-            elif band[i] == _WARM_BAND:
+            elif lane[i] == STANDARD:
                 queue[i] = _WARM
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _queue_before_action(asks, meets, hurt, open_case, no_score):  # type: ignore[no-untyped-def]
+def _queue_before_action(asks, meets, hurt, handed, open_case, no_score):  # type: ignore[no-untyped-def]
     """The strongest claim on a lead that needs no action: the index in QUEUE_KEYS, 0 where there is none."""
     # INVARIANT: one re-route, and safety comes first: who asked to be erased may have been harmed all the same.
     if hurt:
@@ -139,6 +137,8 @@ def _queue_before_action(asks, meets, hurt, open_case, no_score):  # type: ignor
         return _COMPLAINT
     if meets:
         return _MEETING
+    if handed:
+        return _HANDOVER
     if open_case == REVIEW_OPEN:
         return _REVIEW
     return 0

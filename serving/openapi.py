@@ -7,8 +7,11 @@ from typing import Any
 
 import msgspec
 
+from configs.qualification import LANES
 from serving.api import Envelope, LeadRequest
 from serving.contact.api import CheckRequest, SuppressionsRequest, TouchesRequest
+from serving.handover.columns import DOES
+from serving.handover.qualification import STATUSES
 
 TITLES = {
     400: "Bad Request",
@@ -22,6 +25,31 @@ TITLES = {
 }
 _REFUSED_EARLIER = {401: "Unauthorized", 415: "Unsupported Media Type"}
 _OBJECT: Mapping[str, Any] = {"type": "object"}
+_TEXT: Mapping[str, Any] = {"type": ["string", "null"]}
+# What an answer says besides what docs/reference.md describes in full; further keys may come.
+_DECISION: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "lead_id": {"type": "string"},
+        "qualification": {
+            "type": "object",
+            "required": ["status", "because", "lane", "next"],
+            "properties": {
+                "status": {"enum": list(STATUSES)},
+                "lane": {"enum": list(LANES)},
+                "because": {"type": "array", "items": {"type": "array"}},
+                "next": {
+                    "type": "object",
+                    "properties": {
+                        "do": {"enum": list(DOES)},
+                        **dict.fromkeys(("queue", "team", "due_at", "says"), _TEXT),
+                    },
+                },
+            },
+        },
+        "nurture": _OBJECT,
+    },
+}
 
 
 def openapi_json() -> bytes:
@@ -29,7 +57,7 @@ def openapi_json() -> bytes:
     kinds = [Envelope, SuppressionsRequest, CheckRequest, TouchesRequest, LeadRequest]
     references, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     components["Envelope"]["properties"]["leads"]["items"] = {"$ref": "#/components/schemas/LeadRequest"}
-    decisions, rejected = _listed("decisions"), _listed("rejected")
+    decisions, rejected = {"decisions": {"type": "array", "items": _DECISION}}, _listed("rejected")
     recorded = {"recorded_at": {"type": "string", "format": "date-time"}, "audit_id": {"type": "string"}}
     paths = {
         "/v1/score": _operation(

@@ -12,7 +12,7 @@ from configs.conditions import facts_used
 from features.facts import Facts
 from models.segments.map import SegmentMap
 from policy.book import Book
-from policy.rulings import EFFECT_ORDER, ERROR_BIT, Rulings
+from policy.rulings import EFFECT_ORDER, Rulings
 
 KEPT_REASONS = 20_000
 _Value = TypeVar("_Value")
@@ -44,9 +44,9 @@ class Reasons:
 
     def against(self, ruled: Rulings, place: tuple[int, int, int], mask: int, permits: int, replay: bool) -> Said:
         """Every reason against a (lead, asset, channel) whose masks are given, as `Rulings.explain` words it."""
-        if mask >> ERROR_BIT:
-            return _said(ruled, place, replay)
         book = ruled.book
+        if mask >> book.error_bit:
+            return _said(ruled, place, replay)
         facts = self._facts.get((book.hash, mask))
         if facts is None:
             used = {fact for bit, one in enumerate(book.rules) if mask >> bit & 1 for fact in one.facts}

@@ -14,14 +14,18 @@ import numpy as np
 from features.pipeline import FeatureSpec
 from features.tables import MICROSECONDS_A_DAY, UNKNOWN_INSTANT, Merged
 from models.scorecard import LogEntry
+from policy.masks import as_numbers
 from policy.rulings import Rulings, rule
 from serving.actions.next_action import action, route
 from serving.decide import GROUPS, Decisions
 from serving.further import further_entries
+from serving.handover.qualification import qualification
 from serving.instants import instant as instant
 from serving.instants import instant_of as instant_of
+from serving.journey import journey
 from serving.kernels import largest
 from serving.lead_rows import rows_of
+from serving.nurture.words import nurture
 
 PROBABILITY_DIGITS, LOG_ODDS_DIGITS = 6, 12
 
@@ -34,9 +38,9 @@ def render(decisions: Decisions, row: int) -> dict[str, Any]:
     grades: tuple[Any, Any] = (None, None) if no_score else points.grades(row)
     fit_log, engagement_log = ((), ()) if no_score else points.log(row)
     ruled, at = _ruled(decisions, row)
-    told = _cold if decider.cold else _readiness
     channels = _channels(decisions, row, ruled, at)
     band = "unknown" if no_score else decider.readiness.band_name(int(decisions.scores.band[row]))
+    routed = route(decisions, row, band)
     answer = {
         "lead_id": str(decisions.known.lead_ids[row]),
         "as_of": instant(decisions.as_of),
@@ -48,10 +52,13 @@ def render(decisions: Decisions, row: int) -> dict[str, Any]:
             "suspect_share": None if no_score else _known(decisions.suspect_share.item(row)),
             "log": _log(engagement_log),
         },
-        "readiness": _unscored(ruled, at) if no_score else told(decisions, row, band),
+        "readiness": _unscored(ruled, at) if no_score else readiness(decisions, row, band),
         "channels": channels,
         "next_best_action": action(decisions, row, band, channels),
-        "route": route(decisions, row, band),
+        "journey": journey(decisions, row),
+        "nurture": nurture(decisions, row),
+        "route": routed,
+        "qualification": qualification(decisions, row, routed),
         "assignment": _assignment(decisions, row),
         "freshness": _freshness(decisions, row),
         "withheld": [] if decisions.known.withheld is None else decisions.known.withheld.of(row),
@@ -147,6 +154,11 @@ def _segments(decisions: Decisions, row: int) -> list[dict[str, Any]]:
     return found
 
 
+def readiness(decisions: Decisions, row: int, band: str) -> dict[str, Any]:
+    """How ready a lead that may be scored is, with what speaks for and against it."""
+    return (_cold if decisions.decider.cold else _readiness)(decisions, row, band)
+
+
 def _cold(decisions: Decisions, row: int, band: str) -> dict[str, Any]:
     """Readiness while nothing was learned: the band of the grid of points, and no number."""
     return {
@@ -216,7 +228,7 @@ def _channels(decisions: Decisions, row: int, ruled: Rulings, at: int) -> dict[s
     found: dict[str, Any] = {}
     rulings, ids, said = decisions.rulings, decisions.facts.assets, decisions.decider.reasons
     permitted, assets = rulings.permitted[row].tolist(), rulings.asset[row].tolist()
-    blocks, permits = rulings.blocks[row].tolist(), rulings.permits[row].tolist()
+    blocks, permits = as_numbers(rulings.blocks[row]), as_numbers(rulings.permits[row])
     ends = decisions.permits_end[row].tolist()
     for c, channel in enumerate(decisions.book.channels):
         if permitted[c]:

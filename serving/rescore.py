@@ -6,7 +6,6 @@ and `as_of` give the same bytes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import signal
 import threading
@@ -19,7 +18,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -33,13 +31,14 @@ from policy.audit.archive import Archive
 from policy.audit.log import AuditLog
 from policy.audit.merkle import merkle_root
 from serving.actions.capacity import counts as counts_of
-from serving.actions.capacity import filled, waiting
-from serving.arms.columns import assignments_table
-from serving.columns import SUMMARY, crm_table, decision_table, merged_table, speaks, summary_table
+from serving.actions.capacity import filled
+from serving.columns import SUMMARY
 from serving.contact.store_tables import with_stops
-from serving.decide import Decider, Decisions
+from serving.decide import Decider
 from serving.feed_memory import stops_seen, stops_to_remember
 from serving.files import only_writer, sha256_of, whole_or_nothing, write_csv, write_json
+from serving.handover.batch import HANDOVERS, Floors, Ready, gather
+from serving.rescored_part import HANDED, PartResult, write_part
 from serving.store.store import Store
 
 Progress = Callable[[str, int, int], None]
@@ -58,19 +57,6 @@ class Rescored:
     permitted: Mapping[str, int]
     root: str
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PartResult:
-    """What one partition leaves for the whole: its leaves, its counts; its rows are on disk."""
-
-    index: int
-    leads: int
-    merged: pa.Table
-    waiting: pa.Table
-    leaves: bytes
-    permitted: dict[str, int]
-    summary: list[dict[str, Any]]
 
 
 def rescore(
@@ -176,6 +162,7 @@ def _run(
     with only_writer(out), whole_or_nothing(out) as folder:
         (folder / "decisions").mkdir()
         (folder / "crm").mkdir()
+        (folder / HANDED).mkdir()
         if not job.replay:
             (folder / "assignments").mkdir()
         results: list[PartResult] = []
@@ -200,9 +187,15 @@ def _run(
 def _decided(
     parts: Iterator[tuple[int, Tables]], decider: Decider, job: _Job, folder: Path, workers: int
 ) -> Iterator[PartResult]:
+    floors = Floors(decider.settings)
+
+    def counted(result: PartResult) -> PartResult:
+        floors.add(result.handed)
+        return result
+
     if workers <= 1:
         for index, tables in parts:
-            yield write_part(decider, tables, job.as_of, job.replay, folder, index)
+            yield counted(write_part(decider, tables, job.as_of, job.replay, folder, index, floors=floors.found))
         return
     # Spawned, never forked: LightGBM and DuckDB have threads, and a forked child of theirs can hang.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(job,)) as pool:
@@ -210,11 +203,11 @@ def _decided(
         try:
             for index, tables in parts:
                 with _without_interrupts():
-                    running.add(pool.submit(_in_child, tables, job.as_of, job.replay, folder, index))
+                    running.add(pool.submit(_in_child, tables, job.as_of, job.replay, folder, index, floors.found))
                 if len(running) > workers:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
-                        yield future.result()
+                        yield counted(future.result())
             for future in running:
                 yield future.result()
         finally:
@@ -247,72 +240,10 @@ def _start(job: _Job) -> None:
     _CHILD["decider"] = Decider.load(job.bundle, job.settings, on=job.as_of.astimezone(UTC).date())
 
 
-def _in_child(tables: Tables, as_of: datetime, replay: bool, folder: Path, index: int) -> PartResult:
-    return write_part(_CHILD["decider"], tables, as_of, replay, folder, index, threads=1)
-
-
-def write_part(
-    decider: Decider,
-    tables: Tables,
-    as_of: datetime,
-    replay: bool,
-    folder: Path,
-    index: int,
-    *,
-    threads: int | None = None,
+def _in_child(
+    tables: Tables, as_of: datetime, replay: bool, folder: Path, index: int, floors: Mapping[str, Ready]
 ) -> PartResult:
-    """Decide one partition and write its rows; raises BundleRefused where it holds nothing the bundle learned from."""
-    decider.refuse_unfit(tables)
-    decisions = decider.decide(tables, as_of, replay=replay, threads=threads)
-    table, table_part = decision_table(decisions), f"part-{index:05d}.parquet"
-    pq.write_table(table, folder / "decisions" / table_part, compression="zstd")
-    write_csv(crm_table(table), folder / "crm" / f"{index:05d}.csv", header=index == 0)
-    if not replay:  # a replay decides nothing, so it assigns nobody
-        pq.write_table(assignments_table(decisions), folder / "assignments" / table_part, compression="zstd")
-    permitted = decisions.rulings.permitted[speaks(decisions)].sum(axis=0).tolist()
-    return PartResult(
-        index=index,
-        leads=table.num_rows,
-        merged=merged_table(decisions),
-        waiting=waiting(decisions, speaks(decisions)),
-        leaves=leaves_of(decisions),
-        permitted=dict(zip(decisions.book.channels, permitted, strict=True)),
-        summary=summary_table(decisions).to_pylist(),
-    )
-
-
-def leaves_of(decisions: Decisions) -> bytes:
-    """One SHA-256 for each lead over what was decided about it; these are the leaves of the run's Merkle tree."""
-    rulings, scores, chosen = decisions.rulings, decisions.scores, decisions.chosen
-    n = len(decisions)
-    if n == 0:
-        return b""
-    packed = np.concatenate(
-        [
-            np.ascontiguousarray(part).reshape(n, -1).view(np.uint8).reshape(n, -1)
-            for part in (
-                rulings.blocks,
-                rulings.permits,
-                rulings.permitted,
-                rulings.score_blocks,
-                np.nan_to_num(np.round(scores.probability * 1e6), nan=-1.0).astype(np.int64),
-                scores.band,
-                decisions.members.primary,
-                chosen.asset,
-                chosen.channel,
-                chosen.queue,
-                decisions.assigned.arm,
-            )
-        ],
-        axis=1,
-    )
-    width, content = packed.shape[1], packed.tobytes()
-    prefix = f"{decisions.book.hash}{decisions.decider.bundle_id}".encode()
-    return b"".join(
-        hashlib.sha256(prefix + lead_id.encode() + content[row * width : (row + 1) * width]).digest()
-        for row, (lead_id, kept) in enumerate(zip(decisions.known.lead_ids.tolist(), speaks(decisions), strict=True))
-        if kept
-    )
+    return write_part(_CHILD["decider"], tables, as_of, replay, folder, index, threads=1, floors=floors)
 
 
 def _finish(
@@ -338,6 +269,9 @@ def _finish(
     write_csv(merged, folder / "merged.csv")
     routes = filled([result.waiting for result in results], job.settings.actions.teams)
     write_csv(routes, folder / "routes.csv")
+    handed = [(folder / HANDED / f"{result.index:05d}.jsonl", result.handed) for result in results]
+    handovers = gather(handed, routes, job.settings, folder / HANDOVERS)
+    (folder / HANDED).rmdir()
     _write_summary(results, folder)
     # Sorted, so that the root says what was decided and not how it was partitioned.
     leaves = b"".join(result.leaves for result in results)
@@ -368,6 +302,7 @@ def _finish(
         **run,
         "permitted": permitted,
         "teams": counts_of(routes),
+        "handovers": handovers,
         "rows": counts,
         "suppressions_seen": stops_to_remember(stops_seen(out), counts, job.settings.quality.suppression_feed),
         "rejected": rejected.num_rows,

@@ -14,6 +14,7 @@ from features.asked import AskedFacts
 from features.encode import encode_records
 from features.facts import FactBuilder, Facts, facts_of
 from features.inventory import Inventory
+from features.journey.plan import JOURNEY_FACTS, LIFECYCLE, MEETING
 from features.records import Account, Case, Consent, Event, Lead, Link, Suppression, Touch
 from features.tables import Tables
 from features.view import view_at
@@ -87,7 +88,10 @@ def per_lead() -> list[str]:
 def test_a_fact_asked_for_alone_is_what_it_is_among_all(name: str) -> None:
     asked = AskedFacts.of(shipped(), [name])
     found = asked.facts(asked.view(tables(), AS_OF))
-    assert set(found.columns) == {name}
+    # A journey and a derived lifecycle bring the fields that they look at.
+    journeys = asked.builder.journeys
+    beside = {*journeys.fields, MEETING} if name in (*JOURNEY_FACTS, LIFECYCLE) else set()
+    assert set(found.columns) == {name, *beside}
     assert found.columns[name].tolist() == all_facts().columns[name].tolist()
     assert found.columns[name].dtype == all_facts().columns[name].dtype
 

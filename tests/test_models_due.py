@@ -16,7 +16,8 @@ from features.encode import encode_records
 from features.evaluate import Domain, normal_form
 from features.fingerprint import People
 from features.records import Case, Consent, Event, Lead, Suppression, Touch
-from models.segments.due import NEVER, DueRules, _enough, _grow_old, held_back, next_due
+from models.segments.due import DueRules, held_back, next_due
+from models.segments.leaving import NEVER, enough_left, records_end
 
 AS_OF = datetime(2026, 6, 30, 12, tzinfo=UTC)
 
@@ -134,13 +135,13 @@ def test_what_cannot_be_foretold_is_asked_every_day() -> None:
 
 def test_an_account_waits_for_the_day_on_which_as_many_events_have_left_as_it_takes() -> None:
     leaving = np.array([[0, 1, 0, 2]] * 4, dtype=np.int32)
-    assert _enough(leaving, np.array([1, 2, 3, 4])).tolist() == [1, 3, 3, NEVER]
+    assert enough_left(leaving, np.array([1, 2, 3, 4])).tolist() == [1, 3, 3, NEVER]
 
 
 def test_a_record_that_grows_too_old_tomorrow_is_due_tomorrow_and_one_that_is_too_old_never() -> None:
     day, found = 86_400_000_000, np.full(3, NEVER, dtype=np.int32)
     recorded = np.array([90, 91, 89]) * day + 5
-    _grow_old(np.array([0, 1, 2], dtype=np.int32), recorded, recorded - day, np.array([10]), 100, found)
+    records_end(np.array([0, 1, 2], dtype=np.int32), recorded, recorded - day, np.array([10]), 100, found)
     assert found.tolist() == [101, 102, NEVER]
 
 

@@ -52,11 +52,10 @@ def test_c15_the_order_and_the_files_of_cards_mean_nothing(seed: int) -> None:
 
 
 def test_c15_a_card_written_twice_decides_as_once() -> None:
-    # A book holds 63 stops, so only some cards are there, and those twice.
-    some = [card for card in shipped().rules if card.effect == "permit" or card.id.startswith(("GEN-01", "HCP", "FRQ"))]
+    some = shipped().rules
     twice = [*some, *(card.model_copy(update={"id": f"{card.id}-2"}) for card in some)]
     one, two = (Book.load(shipped().model_copy(update={"rules": tuple(cards)}), ON) for cards in (some, twice))
-    drawn = population(one, 60, 3, 3, 0.9)
+    drawn = population(one, 200, 3, 3, 0.99)
     assert rule(one, drawn).permitted.any()
     np.testing.assert_array_equal(rule(one, drawn).permitted, rule(two, drawn).permitted)
 

@@ -63,8 +63,8 @@ class World:
         plain = self.decisions(0.0, 0.0)
         arms = Arms.of(with_shares(holdout, exploration, salt=salt), plain.decider.segment_map.domain)
         return arms.settle(
-            plain.chosen, plain.decider.plan, plain.known, plain.facts, plain.rulings.passes, plain.members.primary,
-            AS_OF.date(),
+            plain.chosen, plain.decider.plan, plain.known, plain.facts, plain.rulings.passes, plain.nurtured.fit,
+            plain.members.primary, AS_OF.date(),
         )  # fmt: skip
 
 
@@ -173,7 +173,7 @@ def settled(world: World, chosen: Chosen | None = None, **shares: Any) -> tuple[
     arms = Arms.of(with_shares(never="ticket_count_30d >= 1000", **shares), plain.decider.segment_map.domain)
     return arms.settle(
         chosen or plain.chosen, plain.decider.plan, plain.known, plain.facts, np.ones_like(plain.rulings.passes),
-        primary, AS_OF.date(),
+        np.zeros_like(plain.nurtured.fit), primary, AS_OF.date(),
     )  # fmt: skip
 
 
@@ -279,7 +279,9 @@ def test_the_order_of_leads_changes_no_arm(world: World) -> None:
 def test_a_condition_over_a_score_or_a_channel_is_refused(tmp_path: Path) -> None:
     import shutil
 
-    shutil.copytree(Path(load_settings.__code__.co_filename).parent, tmp_path / "configs")
+    from configs.settings import DEFAULTS
+
+    shutil.copytree(DEFAULTS, tmp_path / "configs")
     file = tmp_path / "configs" / "exploration.yaml"
     text = file.read_text().split("never:")[0]
     for condition, said in (("band = 'hot'", "band"), ("opt_out = 'yes'", "opt_out"), ("nonsense = 1", "nonsense")):

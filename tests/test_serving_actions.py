@@ -13,8 +13,11 @@ from hypothesis import settings as law
 from hypothesis import strategies as st
 
 from configs.content import Team
+from configs.nurture import NurtureSettings
 from configs.settings import Settings, load_settings
 from features.encode import encode_records
+from features.evaluate import Domain
+from features.inventory import Inventory
 from features.records import Case, Lead
 from features.tables import NO, UNKNOWN_INSTANT, YES, microseconds
 from features.view import ViewRules, view_at
@@ -23,6 +26,8 @@ from serving.actions.capacity import _WAITING, FULL, counts, filled
 from serving.actions.due import due_at
 from serving.actions.teams import Taker, Teams
 from serving.kernels import QUEUE_KEYS
+from serving.nurture.kernels import CODES, ROWS, TABLES
+from serving.nurture.nurture import Nurtured, NurturePlan
 
 AS_OF = datetime(2026, 6, 30, 12, tzinfo=UTC)
 
@@ -36,6 +41,12 @@ def shipped() -> Settings:
 def plan() -> ActionPlan:
     one = shipped()
     return ActionPlan.of(one.actions, one.segments, one.assets, one.vocabularies)
+
+
+@cache
+def unpaced() -> NurturePlan:
+    one = shipped().model_copy(update={"nurture": NurtureSettings()})
+    return NurturePlan.of(one, one.assets, Inventory.of_settings(one), Domain.of(one))
 
 
 def segment(segment_id: str) -> int:
@@ -59,16 +70,23 @@ def choose(
     **facts: int,
 ) -> Chosen:  # fmt: skip
     given = {
-        "off_label_open": NO, "adverse_event_open": NO, "meeting_booked": NO, "product_interest": 0,
-        "preferred_channel": 0, "audience": code("audience", "hcp"), "open_case": 0,
+        "off_label_open": NO, "adverse_event_open": NO, "meeting_booked": NO, "handover_open": NO, "partner": 0,
+        "product_interest": 0, "preferred_channel": 0, "audience": code("audience", "hcp"), "open_case": 0,
     } | facts  # fmt: skip
-    return (plan_ or plan()).choose(
-        permitted,
-        np.array([segment(segment_id)], dtype=np.int32),
-        np.array([BANDS.index(band)], dtype=np.int8),
-        np.array([no_score]),
-        {name: np.array([value], dtype=np.uint8) for name, value in given.items()},
+    codes = {name: np.array([value], dtype=np.uint8) for name, value in given.items()}
+    primary, own = np.array([segment(segment_id)], dtype=np.int32), plan_ or plan()
+    place_of_band = np.array([BANDS.index(band)], dtype=np.int8)
+    # Without nurture: on no track, at the stage of the band, paced by nothing.
+    found = np.full((len(ROWS), 1), 99, dtype=np.int32)
+    found[ROWS.index("track")], found[ROWS.index("stage")] = (
+        -1,
+        unpaced().tables[TABLES.index("band"), place_of_band[0]],
     )
+    found[ROWS.index("waits")] = 0
+    nobody = np.empty((0, 0), dtype=np.bool_)
+    rows = np.array([codes.get(name, [0]) for name in CODES], dtype=np.uint8)
+    nurtured = Nurtured(found, unpaced().fitting(found, nobody, own, primary, rows))
+    return own.choose(permitted, nurtured, primary, place_of_band, np.array([no_score]), codes)
 
 
 def everything(*channels: str) -> Any:

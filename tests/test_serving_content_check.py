@@ -34,7 +34,7 @@ def found(settings: Settings, asset_id: str, on: date = ON) -> dict[str, tuple[s
 
 def test_the_shipped_content_has_no_error() -> None:
     report = check_content(shipped(), ON)
-    assert (report.assets, report.offered, report.errors) == (21, 19, 0)
+    assert (report.assets, report.offered, report.errors) == (37, 35, 0)
     assert found(shipped(), "oncology_community_guide") == {}
 
 
@@ -87,13 +87,29 @@ def test_an_asset_that_suits_no_segment_is_named() -> None:
     assert "unused" not in found(shipped(), "medical_information_reply")
 
 
-def test_a_segment_and_stage_without_anything_approved_to_say_is_a_gap() -> None:
-    gaps = {gap.segment_id: gap.stages for gap in check_content(shipped(), ON).gaps}
-    assert gaps["implant_ortho_vac"] == ("awareness",)
-    assert "onc_community_center" not in gaps
+def test_a_segment_stage_and_layer_without_anything_approved_to_say_is_a_gap() -> None:
+    gaps = {(gap.segment_id, gap.layer): gap for gap in check_content(shipped(), ON).gaps}
+    # Nobody approved anything for clinicians who speak for us; what is of an earlier stage may still be sent.
+    gap = gaps["onc_community_center", "education"]
+    assert (gap.stages, gap.nothing) == (("advocacy",), ())
+    assert ("onc_community_center", "conversion") not in gaps and ("implant_ortho_vac", "education") not in gaps
+    # The layer counts: without what converts, a device segment has nothing to propose.
+    converting = tuple(one for one in shipped().assets if one.layer != "conversion")
+    left = check_content(shipped().model_copy(update={"assets": converting}), ON).gaps
+    found = {(gap.segment_id, gap.layer): gap.stages for gap in left}
+    assert found["implant_ortho_vac", "conversion"] == ("evaluation", "proposal")
     # On a day before any approval there is nothing to say to anybody.
-    early = {gap.segment_id: gap.stages for gap in check_content(shipped(), date(2024, 1, 1)).gaps}
-    assert early["onc_community_center"] == shipped().actions.stages
+    early = {(gap.segment_id, gap.layer): gap for gap in check_content(shipped(), date(2024, 1, 1)).gaps}
+    first = early["onc_community_center", "education"]
+    assert first.stages == first.nothing == shipped().actions.stages
+
+
+def test_what_goes_to_the_leads_of_one_track_fills_no_gap() -> None:
+    kept = tuple(one for one in shipped().assets if one.kind == "onboarding" or one.intent != "service")
+    assert any(one.tracks for one in kept)
+    gaps = check_content(shipped().model_copy(update={"assets": kept}), ON).gaps
+    found = {(gap.segment_id, gap.layer): gap.stages for gap in gaps}
+    assert "awareness" in found["symptom_next_steps", "education"]
 
 
 def test_a_segment_of_medical_education_may_use_no_promotion_at_any_stage() -> None:

@@ -123,9 +123,9 @@ def test_a_tag_says_segments_status_facets_and_until_when_it_is_good() -> None:
     assert [found[name] for name in facets] == [
         "independent_lab", "laboratory", "laboratory_medicine", "lab_system", "internal", "diabetes",
     ]  # fmt: skip
-    # A comparison belongs to the evaluation; no band was given.
+    # A comparison of no named product shows an evaluation to a lead whose product nobody knows; no band was given.
     assert (found["journey_stage"], found["journey_stage_from"], found["readiness_band"]) == (
-        "evaluation", "depth", None,
+        "evaluation", "events", None,
     )  # fmt: skip
     assert found["buyer_stage"] == "new_to_category"
     assert found["last_verified_on"] == found["account_verified_on"] == date(2026, 3, 5)
@@ -140,6 +140,23 @@ def test_a_band_decides_the_journey_stage_where_a_rescoring_is_given() -> None:
     first, second = tag(found, "L1"), tag(found, "L2")
     assert (first["readiness_band"], first["journey_stage"], first["journey_stage_from"]) == ("hot", "proposal", "band")
     assert (second["readiness_band"], second["journey_stage"], second["journey_stage_from"]) == (None, None, None)
+
+
+def test_events_tell_the_journey_stage_before_the_band_unless_they_are_tracked_weakly() -> None:
+    bands = shipped().vocabularies["band"].values
+    told = Told(np.full(2, bands.index("hot") + 1, dtype=np.uint8), np.array([0.9, 0.9]))
+    said = {"occurred_at": DAY, "recorded_at": DAY, "source": "web_analytics", "agent": "browser", "kind": "download"}
+    known = Event(event_id="E1", lead_id="L1", topic="integration", depth="detailed", product="software", **said)
+    # It names no product, so nobody can tell that it is about the lead's.
+    blank = Event(event_id="E2", lead_id="L2", topic="integration", depth="detailed", **said)
+    people = [person(name, product_interest="software") for name in ("L1", "L2")]
+    placings = placed(("L1", ONCOLOGY), ("L2", ONCOLOGY))
+    asked = {"events": [known, blank]}
+    first, second = (tag(made(people, placings, told=told, **asked), name) for name in ("L1", "L2"))
+    assert (first["journey_stage"], first["journey_stage_from"]) == ("evaluation", "events")
+    assert (second["journey_stage"], second["journey_stage_from"]) == ("proposal", "band")
+    without = tag(made(people, placings, **asked), "L2")
+    assert (without["journey_stage"], without["journey_stage_from"]) == ("evaluation", "weak_events")
 
 
 def test_an_account_segment_shows_on_every_colleague_and_stays_nobodys_own() -> None:

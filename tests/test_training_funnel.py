@@ -17,7 +17,7 @@ from features.encode import encode_records
 from features.records import Lead
 from features.tables import MICROSECONDS_A_DAY, Tables, microseconds
 from tests.test_training_dataset import AS_OF, SHIPPED, ago, outcomes
-from training.funnel import MIN_LEADS, NEVER, funnel, incidence, product_limit, stage_starts
+from training.measurement.funnel import MIN_LEADS, NEVER, funnel, incidence, product_limit, stage_starts
 
 NOW = microseconds(AS_OF)
 DAY = MICROSECONDS_A_DAY

@@ -15,7 +15,7 @@ from configs.content import Asset
 from configs.errors import InputInvalid
 from features.intake.scan import rows_of
 
-_LISTS = ("audiences", "markets", "channels", "stages", "segment_ids", "supporting_documents")
+_LISTS = ("audiences", "markets", "channels", "stages", "segment_ids", "tracks", "supporting_documents")
 _PARTS = ("claims", "checklist")
 _PREFIXED = ("approval", "footer")
 

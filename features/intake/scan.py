@@ -67,9 +67,9 @@ class Source:
 
 
 def connect(
-    files: Iterable[Path], *, memory_limit_mb: int | None, threads: int, spill: Path | None
+    files: Iterable[Path], *, memory_limit_mb: int | None, threads: int, spill: Path | None, ordered: bool = True
 ) -> duckdb.DuckDBPyConnection:
-    """A DuckDB session that can read these files and nothing else."""
+    """A DuckDB session that can read these files and nothing else; rows of one not `ordered` come as they like."""
     con = duckdb.connect(
         config={
             "threads": threads,
@@ -79,6 +79,8 @@ def connect(
     )
     con.execute("SET timezone = 'UTC'")
     con.execute("SET enable_progress_bar = false")
+    if not ordered:
+        con.execute("SET preserve_insertion_order = false")
     if memory_limit_mb is not None:
         con.execute(f"SET memory_limit = '{int(memory_limit_mb)}MB'")
     allowed = sorted({str(file.resolve()) for file in files})
@@ -246,9 +248,11 @@ def _typed(column: Column, found: str) -> tuple[str, list[tuple[str, str]]]:
         return value, [*missing, (f"{value} = '' OR length({value}) > 64", "expected an id of 1 to 64 characters")]
     if column.kind == "reference":
         name = value
-        value = f"nullif(trim({name}, {_BLANKS}), '')"
-        # Few ids begin with a blank or are long: only theirs are looked at a second time, for events are very many.
-        blank = f"({name} < '!' OR {name} >= chr(160)) AND {value} IS NULL"
+        trimmed = f"nullif(trim({name}, {_BLANKS}), '')"
+        # Few ids begin or end with a blank or are long: only theirs are looked at again, for events are very many.
+        begins, ends = f"({name} < '!' OR {name} >= chr(160))", f"right({name}, 1) IN ({_BLANKS.replace(' || ', ', ')})"
+        value = f"CASE WHEN {begins} OR {ends} THEN {trimmed} ELSE {name} END"
+        blank = f"{begins} AND {trimmed} IS NULL"
         missing = [(f"{name} IS NULL OR ({blank})", reason) for _, reason in missing]
         long = f"length({name}) > 64 AND length({value}) > 64"
         return value, [*missing, (long, "expected an id of 1 to 64 characters")]

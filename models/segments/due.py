@@ -23,19 +23,31 @@ from configs.settings import Settings
 from features.account import ROLL_UP
 from features.asked import FIELD_TOUCH, TOUCHES, AskedFacts
 from features.columns import Columns, available_threads, exact, in_ranges
-from features.engagement import FOREVER, SUSPECT_BELOW
-from features.evaluate import All, AnyOf, Normal, NumberIs
+from features.engagement import FOREVER
+from features.evaluate import All, AnyOf, Normal, NumberIs, facts_of_normal
 from features.facts import Facts
 from features.fields import ACCOUNT_FIELDS, LEAD_FIELDS
 from features.fingerprint import People
+from features.journey.ahead import days_of_turning
+from features.journey.plan import EVIDENCE, JOURNEY_FACTS, LIFECYCLE
 from features.register import REGISTERED
 from features.standing import NEVER_DAYS, TOUCH_WINDOWS_DAYS
 from features.tables import MICROSECONDS_A_DAY, SKEW_US, Known, Tables
+from models.segments.leaving import (
+    ANY,
+    CHANNEL,
+    DEPTH,
+    KIND,
+    NEVER,
+    TOPIC,
+    count_falls,
+    count_leaving,
+    enough_left,
+    last_ends,
+    records_end,
+)
 
 Days = NDArray[np.int32]
-NEVER = int(np.iinfo(np.int32).max)
-# What of an event a count is about: nothing in particular, or its kind, topic, depth or channel.
-_ANY, _KIND, _TOPIC, _DEPTH, _CHANNEL = range(5)
 _GROWS = ("days_since_verified", "days_since_meeting", "days_since_last_event", FIELD_TOUCH)
 _COLLEAGUES = "colleague_event_count_90d"
 _COLLEAGUE_DAYS = 90
@@ -60,7 +72,7 @@ class DueRules:
 
     `turns` has for each number the values at which some condition turns: it says something else of that value than of
     the one below. `counts` are facts that count events, with what is counted and the window. `daily` is set where a
-    condition looks at what cannot be foretold.
+    condition looks at what cannot be foretold, `evidence` where one looks at how well a stage is supported.
     """
 
     asked: AskedFacts
@@ -70,6 +82,12 @@ class DueRules:
     lead_days: tuple[int, ...]
     account_days: tuple[int, ...]
     daily: bool
+    evidence: bool
+
+    @property
+    def journey(self) -> bool:
+        """Whether stage, evidence, next decision or lifecycle is looked at."""
+        return not self.asked.names.isdisjoint((*JOURNEY_FACTS, LIFECYCLE))
 
     @classmethod
     def of(
@@ -103,6 +121,7 @@ class DueRules:
             law_days=asked.builder.jurisdiction_max_age_days,
             lead_days=tuple(sorted(set(days.values()))),
             account_days=tuple(sorted({days[name] for name in of_account})),
+            evidence=EVIDENCE in {*compared, *(fact for normal in normals for fact in facts_of_normal(normal))},
             daily=visits_end or bool((numbers - foretold) | (asked.names & _UNFORETOLD) | (numbers & set(compared))),
         )
 
@@ -143,13 +162,16 @@ def next_due(
     for name in _GROWS:
         if name in columns:
             _grown(due, columns[name], rules.turns[name], today)
+    if rules.journey:
+        journeys = rules.asked.builder.journeys
+        days_of_turning(known, journeys, facts.columns, due, evidence=rules.evidence, threads=threads)
     for name, span in zip(TOUCHES, TOUCH_WINDOWS_DAYS, strict=True):
         if name in columns and known.touches:
             _touched(due, known, columns[name] >= rules.turns[name].min(initial=NEVER), span)
     if known.events:
         _counts_fall(due, known, columns, rules, threads or available_threads())
         if "days_since_last_event" in columns:
-            _last_ends(
+            last_ends(
                 known.event_starts, known.event_words, rules.asked.builder.plan.valid_days,
                 columns["days_since_last_event"], today, due,
             )  # fmt: skip
@@ -174,15 +196,15 @@ def _turns(operator: str, number: int) -> tuple[int, ...]:
 def _counted(settings: Settings) -> dict[str, tuple[int, int, int]]:
     """Facts that count events: of what, of which code, in how many days."""
     s, span, words = settings.features, settings.features.topic_window_days, settings.vocabularies
-    found = {f"{k}_count_{d}d": (_KIND, words["event_kind"].code(k), d) for k in s.kinds for d in s.windows_days}
-    found |= {f"event_count_{days}d": (_ANY, 0, days) for days in s.windows_days}
-    found |= {f"topic_{one}_count_{span}d": (_TOPIC, words["topic"].code(one), span) for one in s.topics}
-    found |= {f"depth_{one}_count_{span}d": (_DEPTH, words["depth"].code(one), span) for one in s.depths}
-    found |= {f"channel_{one}_count_{span}d": (_CHANNEL, words["event_channel"].code(one), span) for one in s.channels}
+    found = {f"{k}_count_{d}d": (KIND, words["event_kind"].code(k), d) for k in s.kinds for d in s.windows_days}
+    found |= {f"event_count_{days}d": (ANY, 0, days) for days in s.windows_days}
+    found |= {f"topic_{one}_count_{span}d": (TOPIC, words["topic"].code(one), span) for one in s.topics}
+    found |= {f"depth_{one}_count_{span}d": (DEPTH, words["depth"].code(one), span) for one in s.depths}
+    found |= {f"channel_{one}_count_{span}d": (CHANNEL, words["event_channel"].code(one), span) for one in s.channels}
     # Each of these falls by one at most when an event leaves: an event is of one channel, day, theme and asset.
     sums = ("distinct_channel", "active_day", "suspect_event", "repeated_theme", "most_asked_theme", "topic_event",
             "channel_event", "distinct_asset")  # fmt: skip
-    return found | {f"{name}_count_{span}d": (_ANY, 0, span) for name in sums}
+    return found | {f"{name}_count_{span}d": (ANY, 0, span) for name in sums}
 
 
 def _ahead(tables: Tables, people: People, n: int, cut: int) -> Days:
@@ -237,7 +259,7 @@ def _aged(due: Days, columns: Columns, key: str, ages: Sequence[int], today: int
     size = len(columns[key])
     rows = exact(columns, key, np.int32, size)
     recorded, verified = exact(columns, "recorded_at", np.int64, size), exact(columns, "verified_at", np.int64, size)
-    _grow_old(rows, recorded, verified, np.array(ages, dtype=np.int64), today, due)
+    records_end(rows, recorded, verified, np.array(ages, dtype=np.int64), today, due)
 
 
 def _grown(due: Days, values: NDArray[Any], turns: NDArray[np.int64], today: int) -> None:
@@ -265,7 +287,7 @@ def _counts_fall(due: Days, known: Known, columns: Mapping[str, NDArray[Any]], r
     def fall(_: int, first: int, stop: int) -> None:
         for name, what in counted:
             values = np.asarray(columns[name], dtype=np.int32)
-            _fall(*given, *what, values, rules.turns[name], known.as_of_day, first, stop, due)
+            count_falls(*given, *what, values, rules.turns[name], known.as_of_day, first, stop, due)
 
     in_ranges(fall, len(due), threads)
 
@@ -284,9 +306,9 @@ def _colleagues_fall(due: Days, known: Known, values: NDArray[Any], rules: DueRu
     place[asked] = np.arange(len(asked), dtype=np.int32)
     leaving = np.zeros((len(asked), _COLLEAGUE_DAYS + 2), dtype=np.int32)
     given = (known.event_starts, known.event_words, rules.asked.builder.plan.valid_days)
-    _leave(*given, place[account], _COLLEAGUE_DAYS, leaving)
+    count_leaving(*given, place[account], _COLLEAGUE_DAYS, leaving)
     sites = np.full(accounts + 1, NEVER, dtype=np.int64)
-    sites[asked] = np.minimum(known.as_of_day + _enough(leaving, few[asked]), NEVER)
+    sites[asked] = np.minimum(known.as_of_day + enough_left(leaving, few[asked]), NEVER)
     np.minimum(due, sites[account], out=due, casting="unsafe")
 
 
@@ -303,97 +325,3 @@ def held_back(member: Any, since: Any, enter: Any, leave: Any, dwell: Any, never
             elif not enter[i, s] or never[s]:
                 continue
             due[i] = min(np.int64(due[i]), max(until, now + 1) // MICROSECONDS_A_DAY)
-
-
-@njit(cache=True, nogil=True)
-def _is(word: Any, of: int, code: int) -> bool:
-    if of == _KIND:
-        return (word >> np.uint64(16)) & np.uint64(255) == code  # type: ignore[no-any-return]
-    if of == _TOPIC:
-        return (word >> np.uint64(24)) & np.uint64(255) == code  # type: ignore[no-any-return]
-    if of == _DEPTH:
-        return (word >> np.uint64(32)) & np.uint64(31) == code  # type: ignore[no-any-return]
-    if of == _CHANNEL:
-        return (word >> np.uint64(42)) & np.uint64(63) == code  # type: ignore[no-any-return]
-    return True
-
-
-@njit(cache=True, nogil=True)
-def _grow_old(rows: Any, recorded: Any, verified: Any, ages: Any, today: int, due: Any) -> None:
-    for i in range(len(rows)):
-        for age in ages:
-            over = max(recorded[i], verified[i]) // MICROSECONDS_A_DAY + age + 1
-            if rows[i] >= 0 and today < over < NEVER:
-                due[rows[i]] = min(np.int64(due[rows[i]]), over)
-
-
-@njit(cache=True, nogil=True)
-def _fall(
-    starts: Any, words: Any, valid: Any, kind: int, code: int, span: int, values: Any, turns: Any, today: int,
-    first: int, stop: int, due: Any,
-) -> None:  # fmt: skip
-    days = np.empty(16, dtype=np.int64)
-    for lead in range(first, stop):
-        value, needed = np.int64(values[lead]), np.int64(0)
-        for turn in turns:
-            if turn <= value:  # in order, so that the last one is the highest
-                needed = value - turn + 1
-        if needed == 0:
-            continue
-        if len(days) < starts[lead + 1] - starts[lead]:
-            days = np.empty(2 * (starts[lead + 1] - starts[lead]), dtype=np.int64)
-        size = 0
-        for at in range(starts[lead], starts[lead + 1]):
-            word = words[at]
-            age, of = np.int64(word & np.uint64(16383)), np.int64((word >> np.uint64(16)) & np.uint64(255))
-            last = min(span, valid[of])
-            if age <= last and _is(word, kind, code):
-                days[size] = last - age + 1
-                size += 1
-        if needed <= size:
-            own = days[:size]
-            own.sort()
-            due[lead] = min(np.int64(due[lead]), today + own[needed - 1])
-
-
-@njit(cache=True, nogil=True)
-def _last_ends(starts: Any, words: Any, valid: Any, values: Any, today: int, due: Any) -> None:
-    """When the newest event stops counting, and with it an older one becomes the last."""
-    for lead in range(len(values)):
-        longest = np.int64(-1)
-        for at in range(starts[lead], starts[lead + 1]):
-            word = words[at]
-            age, of = np.int64(word & np.uint64(16383)), np.int64((word >> np.uint64(16)) & np.uint64(255))
-            likely = (word >> np.uint64(37)) & np.uint64(31) >= SUSPECT_BELOW
-            if likely and age == values[lead] and age <= valid[of]:
-                longest = max(longest, valid[of] - age + 1)
-        if 0 <= longest < FOREVER // 2:
-            due[lead] = min(np.int64(due[lead]), today + longest)
-
-
-@njit(cache=True, nogil=True)
-def _leave(starts: Any, words: Any, valid: Any, place: Any, span: int, leaving: Any) -> None:
-    """By account that anybody asks of, and days from now, how many events leave the window."""
-    for lead in range(len(place)):
-        a = place[lead]
-        if a < 0:
-            continue
-        for at in range(starts[lead], starts[lead + 1]):
-            age = np.int64(words[at] & np.uint64(16383))
-            last = min(np.int64(span), valid[np.int64((words[at] >> np.uint64(16)) & np.uint64(255))])
-            if age <= last:
-                leaving[a, last - age + 1] += 1
-
-
-@njit(cache=True, nogil=True)
-def _enough(leaving: Any, few: Any) -> Any:
-    """In how many days as many events have left as it takes; NEVER where as many there are not."""
-    found = np.full(len(few), np.int64(NEVER))
-    for a in range(len(few)):
-        gone = np.int64(0)
-        for day in range(leaving.shape[1]):
-            gone += leaving[a, day]
-            if gone >= few[a]:
-                found[a] = day
-                break
-    return found

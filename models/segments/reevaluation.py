@@ -30,18 +30,19 @@ from features.facts import Facts
 from features.fingerprint import People, Prints, fingerprints, only
 from features.ids import places_of
 from features.tables import MICROSECONDS_A_DAY, SKEW_US, UNKNOWN_INSTANT, Known, Tables, microseconds
-from models.segments.due import NEVER, Days, DueRules, held_back, next_due
+from models.segments.due import Days, DueRules, held_back, next_due
+from models.segments.leaving import NEVER
 from models.segments.map import SegmentMap
 from models.segments.membership import Memberships, Terms
 from models.segments.statuses import StatusRules
 
 Bools = NDArray[np.bool_]
 # Raised when facts are built another way from the same rows and settings: marks of before then mean nothing.
-FORMAT = 2
+FORMAT = 3
 SCHEMA = pa.schema([("lead_id", pa.string()), ("print", pa.uint64()), ("due", pa.int32()), ("note", pa.uint8())])
 # Everything configured that facts and statuses rest on; definitions are told by the map's hash.
 _PARTS = ("vocabularies", "features", "facts", "parameters", "statuses", "triggers", "jurisdictions", "assets",
-          "identity", "data_use", "rules")  # fmt: skip
+          "identity", "data_use", "rules", "services", "journeys")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,16 +71,31 @@ def approval(
 
 
 def review_outcome(
-    settings: Settings, segment_id: str, by: str, on: date, outcome: str, next_on: date | None, note: str | None = None
+    settings: Settings,
+    segment_id: str,
+    by: str,
+    on: date,
+    outcome: str,
+    next_on: date | None,
+    note: str | None = None,
+    evidence: tuple[str, ...] = (),
 ) -> ApprovalStep:
-    """The step that records what a review said of the hypothesis, and when to look again."""
+    """The step that records what a review said of the hypothesis, on what evidence, and when to look again."""
     definition = definition_of(settings, segment_id)
     if outcome not in ("kept", "changed", "dropped"):
         raise InputInvalid("--outcome", "expected kept, changed or dropped")
     if outcome != "dropped" and next_on is None:
         raise InputInvalid("--next", "expected the day of the next review")
     return _allowed(
-        settings, definition, step="reviewed", by=by, on=on, outcome=outcome, next_review_on=next_on, note=note
+        settings,
+        definition,
+        step="reviewed",
+        by=by,
+        on=on,
+        outcome=outcome,
+        next_review_on=next_on,
+        note=note,
+        evidence=evidence,
     )
 
 

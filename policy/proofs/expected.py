@@ -23,10 +23,10 @@ _STRONGEST_FIRST = ("forbid", "reroute", "review", "suppress_until", "limit_cont
 
 
 def expected(book: Book, drawn: Population) -> Masks:
-    """Masks of rules, permits and score rules, and who is permitted, by name."""
+    """Masks of rules, permits and score rules as whole numbers, and who is permitted, by name."""
     shape = (drawn.n, len(drawn.assets), len(book.channels))
-    blocks, permits = np.zeros(shape, dtype=np.uint64), np.zeros(shape, dtype=np.uint64)
-    score = np.zeros(drawn.n, dtype=np.uint64)
+    blocks, permits = np.zeros(shape, dtype=object), np.zeros(shape, dtype=object)
+    score = np.zeros(drawn.n, dtype=object)
     for place in np.ndindex(*shape):
         codes = codes_at(drawn, place)
         blocks[place] = _mask(book, book.rules, codes, place[2], must=False)

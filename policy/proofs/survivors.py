@@ -83,7 +83,7 @@ SAME: Mapping[Where, str] = {
     ("policy.rulings.Rulings._code", "zip(place, column.shape, strict=True): True to False"):
         "Three places and three axes: columns of another shape are dropped before (`_usable`).",
     ("policy.rulings.Rulings.permitted",
-     "isinstance(self.block_words, Words) and isinstance(self.permit_words, Words): And to Or"):
+     "isinstance(self.block_words, tuple) and isinstance(self.permit_words, tuple): And to Or"):
         "`rule` makes both words or both masks, never one of each.",
     ("policy.scalar._pick", "len(facts) > 1: 1 to 2"):
         "Two ways to take the same values as a tuple; `itemgetter` is quicker from two facts on.",

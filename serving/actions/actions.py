@@ -1,8 +1,8 @@
-"""The next best action: the best of what is permitted for a lead's segment and stage, or none, and whose queue it is.
+"""The next best action: the best of what is permitted and fits the lead, or none, and whose queue it is.
 
-Nothing here permits anything. The stage follows the readiness band; content is never deeper than the stage and of no
-later layer; a segment's purpose bounds the intents; an open off-label question is answered with medical information
-only.
+Nothing here permits anything. Content is never deeper than the stage and of no later layer; a segment's purpose bounds
+the intents; an open off-label question is answered with medical information only. What fits a lead at its stage and
+pace, `serving/nurture/` says.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from configs.content import ActionSettings, Asset
 from configs.definitions import SegmentDefinition
 from configs.vocabulary import Vocabularies
 from serving.kernels import QUEUE_KEYS, best_pairs
+from serving.nurture.nurture import OF_STAGE, OFFERED, Nurtured
 
 IntArray = NDArray[np.integer[Any]]
 
 NO_ACTION = -1
-_OFFERED, _STAGE, _PRODUCT, _PREFERRED = 256, 64, 32, 16
+_PREFERRED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,12 @@ class ActionPlan:
     """
 
     settings: ActionSettings
-    stage_of_band: NDArray[np.int8]
     suits: NDArray[np.bool_]
     worth: NDArray[np.int16]
     ranks: NDArray[np.int16]
     closed: NDArray[np.bool_]
     planned: tuple[tuple[int, ...], ...]
-    asset_product: NDArray[np.int16]
     segment_product: NDArray[np.int16]
-    overview: NDArray[np.bool_]
     replies: NDArray[np.bool_]
     bare_channels: NDArray[np.bool_]
     patient_codes: NDArray[np.bool_]
@@ -76,7 +74,6 @@ class ActionPlan:
         `measured` are the purposes whose actions the standing experiment withholds (`serving/arms/arms.py`).
         """
         stages, channels, products = settings.stages, vocabularies["channel"].values, vocabularies["product"]
-        bands = ("unknown", *vocabularies["band"].values)
         shape = (len(segments), len(stages), len(assets) + 1)
         suits, worth = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=np.int16)
         ranks = np.zeros((len(segments), len(channels)), dtype=np.int16)
@@ -95,20 +92,18 @@ class ActionPlan:
                 suits[s, g, -1] = g >= evaluation
                 for a, asset in enumerate(assets):
                     suits[s, g, a] = asset.intent in intents and settings.first_stage(asset) <= g
-                    worth[s, g, a] = _OFFERED * (asset.asset_id in segment.offers.get(stage, ()))
-                    worth[s, g, a] += _STAGE * (stage in asset.stages)
+                    offered = asset.asset_id in segment.offers.get(stage, ())
+                    # INVARIANT: never shallower than the stage where something of the stage may be sent.
+                    worth[s, g, a] = OFFERED * offered + OF_STAGE * (offered or stage in asset.stages)
         audience = vocabularies["audience"]
         return cls(
             settings=settings,
-            stage_of_band=np.array([stages.index(settings.stage_by_band[b]) for b in bands], dtype=np.int8),
             suits=suits,
             worth=worth,
             ranks=ranks,
             closed=closed,
             planned=tuple(tuple(channels.index(c) for c in segment.channel_plan) for segment in segments),
-            asset_product=np.array([*(products.code(a.product) for a in assets), 0], dtype=np.int16),
             segment_product=np.array([products.code(s.product) for s in segments], dtype=np.int16),
-            overview=np.array([*(a.depth == "overview" for a in assets), True]),
             replies=np.array([*(a.intent == "medical_information" for a in assets), False]),
             bare_channels=np.array([c in settings.without_asset_channels for c in channels]),
             patient_codes=np.array([v in ("patient", "caregiver") for v in ("unknown", *audience.values)]),
@@ -120,50 +115,44 @@ class ActionPlan:
     def choose(
         self,
         permitted: NDArray[np.bool_],
+        nurtured: Nurtured,
         primary: IntArray,
-        band: IntArray,
+        lane: IntArray,
         no_score: NDArray[np.bool_],
         facts: Mapping[str, NDArray[Any]],
     ) -> Chosen:
         """The best permitted (asset, channel) of each lead, by preference; ties fall to the first asset and channel.
 
-        `facts` gives the per-lead codes of off_label_open, adverse_event_open, meeting_booked, product_interest,
+        `facts` gives the per-lead codes of off_label_open, adverse_event_open, meeting_booked, handover_open,
         preferred_channel and audience, and open_case as `serving/kernels.py` numbers it.
         """
         n = len(permitted)
         asset, channel = np.empty(n, dtype=np.int16), np.empty(n, dtype=np.int8)
-        stage, queue = np.empty(n, dtype=np.int8), np.empty(n, dtype=np.int8)
+        queue = np.empty(n, dtype=np.int8)
         best_pairs(
             permitted,
-            self.suits,
-            self.worth,
+            nurtured.fit,
             self.ranks,
             self.closed,
-            self.asset_product,
-            self.segment_product,
-            self.overview,
-            self.replies,
             self.bare_channels,
             self.personal,
             primary,
-            self.stage_of_band,
-            band,
+            lane,
             facts["off_label_open"],
             facts["adverse_event_open"],
             facts["meeting_booked"],
+            facts["handover_open"],
             facts["open_case"],
             no_score,
             self.patient_codes,
             facts["audience"],
-            facts["product_interest"],
             facts["preferred_channel"],
-            (_PRODUCT, _PREFERRED),
+            _PREFERRED,
             asset,
             channel,
-            stage,
             queue,
         )
-        return Chosen(asset=asset, channel=channel, stage=stage, queue=queue)
+        return Chosen(asset=asset, channel=channel, stage=nurtured.stage.astype(np.int8), queue=queue)
 
     def usable(self, permitted: NDArray[np.bool_], primary: IntArray) -> NDArray[np.bool_]:
         """What is permitted of lead, asset and channel, without the channels that the lead's segment never chooses."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from configs.content import Team
+from serving.actions.teams import wanted
 from serving.decide import Decisions
 from serving.kernels import QUEUE_KEYS
 
@@ -44,20 +45,16 @@ def waiting(decisions: Decisions, speaks: NDArray[np.bool_]) -> pa.Table:
         if any(team.capacity_a_day is not None for team in settings.teams.get(settings.queues.get(name, ""), ()))
     }
     rows = np.flatnonzero(np.isin(decisions.chosen.queue, list(names)) & speaks)
-    leads = decisions.known.leads
-    territory, language = leads.get("territory"), leads.get("language")
-    words = [None] * len(rows) if territory is None else territory[rows].tolist()
-    codes = [0] * len(rows) if language is None else language[rows].tolist()
-    keys = decisions.chosen.queue[rows].tolist()
-    takers = [decider.teams.taker(*place) for place in zip(keys, words, codes, strict=True)]
+    places = list(wanted(decisions, rows))
+    takers = [decider.teams.taker(*place) for place in places]
     hidden, ready = decisions.rulings.no_score[rows], decisions.scores.probability[rows]
     return pa.table(
         {
-            "queue": pa.array([names[key] for key in keys], pa.string()),
+            "queue": pa.array([names[place.key] for place in places], pa.string()),
             "lead_id": pa.array(decisions.known.lead_ids[rows], pa.string()),
             "band": pa.array(np.where(hidden, 0, decisions.scores.band[rows]).astype(np.int8)),
             "probability": pa.array(np.where(hidden | np.isnan(ready), -1.0, ready)),
-            "territory": pa.array(words, pa.string()),
+            "territory": pa.array([place.territory for place in places], pa.string()),
             "teams": pa.array([[team.id for team in taker.teams] for taker in takers], pa.list_(pa.string())),
         },
         schema=_WAITING,

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from features.tables import UNKNOWN_INSTANT, YES
 from serving.actions.actions import NO_ACTION
-from serving.actions.next_action import ADVERSE, FITS_LESS, route_says
+from serving.actions.next_action import ADVERSE, FITS_LESS, FOLLOWED_UP, route_says
+from serving.actions.teams import Wanted, wanted
 from serving.decide import Decisions
 from serving.instants import instant_of
 from serving.kernels import QUEUE_KEYS
@@ -24,7 +25,7 @@ def action_columns(decisions: Decisions) -> dict[str, Any]:
     channels, assets = len(decisions.book.channels), (*decider.assets, None)
     verbs = [plan.verb(asset, channel) for asset in assets for channel in decisions.book.channels]
     flat = chosen.asset.astype(np.int64) * channels + chosen.channel
-    meeting = none & (chosen.queue == QUEUE_KEYS.index("meeting"))
+    meeting = none & np.isin(chosen.queue, [QUEUE_KEYS.index(key) for key in FOLLOWED_UP])
     code = np.where(meeting, len(verbs) + 1, np.where(none, len(verbs), flat))
     asset_ids = pa.array([asset.asset_id if asset else None for asset in assets], pa.string())
     ends = decisions.permits_end[np.arange(len(none)), np.where(none, 0, chosen.channel)]
@@ -79,22 +80,18 @@ def _first(reasons: pa.Array, rows: NDArray[np.intp]) -> list[str | None]:
 
 def _route(decisions: Decisions) -> dict[str, Any]:
     chosen, decider, plan = decisions.chosen, decisions.decider, decisions.decider.plan
-    n, leads = len(decisions), decisions.known.leads
-    territory, language = leads.get("territory"), leads.get("language")
-    words: list[Any] = [None] * n if territory is None else territory.tolist()
-    codes: list[int] = [0] * n if language is None else language.tolist()
+    n = len(decisions)
     asks = np.broadcast_to(decisions.facts.columns["off_label_open"].reshape(-1), (n,)) == YES
     both = (asks & (chosen.queue == ADVERSE)).tolist()
-    seen: dict[tuple[int, Any, int, int, bool], tuple[str, str | None, str | None]] = {}
+    seen: dict[tuple[Wanted, int, bool], tuple[str, str | None, str | None]] = {}
     rows = []
-    for key in zip(chosen.queue.tolist(), words, codes, decisions.due_at.tolist(), both, strict=True):
-        found = seen.get(key)
+    for place, due, asked in zip(wanted(decisions, np.arange(n)), decisions.due_at.tolist(), both, strict=True):
+        found = seen.get((place, due, asked))
         if found is None:
-            queue, place, spoken, due, asked = key
-            taker = decider.teams.taker(queue, place, spoken)
-            says = route_says(queue, plan.queue(queue, None), taker, instant_of(due), asked)
+            taker = decider.teams.taker(*place)
+            says = route_says(place.key, plan.queue(place.key, None), taker, instant_of(due), asked)
             team = taker.teams[0].id if taker.teams else None
-            found = seen[key] = (plan.queue(queue, place), team, says)
+            found = seen[place, due, asked] = (plan.queue(place.key, place.territory), team, says)
         rows.append(found)
     queues, teams, says_of = zip(*rows, strict=True) if rows else ((), (), ())
     return {

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from configs.content import Asset
 from configs.definitions import SegmentDefinition
+from configs.label_changes import awaiting
 from configs.settings import Settings
 from features.inventory import Inventory
 from serving.actions.actions import ActionPlan
@@ -21,11 +22,16 @@ _EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A segment for which nothing approved can be said at some stages."""
+    """A segment for which nothing approved can be said in a layer at some stages.
+
+    `nothing` are those of the stages at which nothing of any stage may be said either: else what is shallower may be.
+    """
 
     segment_id: str
     purpose: str
+    layer: str
     stages: tuple[str, ...]
+    nothing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +66,7 @@ def check_content(settings: Settings, on: date, *, expiring_days: int = EXPIRING
     segments = [one for one in settings.segments if one.status != "retired"]
     usable = _usable(settings, segments)
     approved = np.array([asset.asset_id in offered for asset in settings.assets], dtype=bool)
-    gaps = []
-    for place, segment in enumerate(segments):
-        empty = tuple(
-            stage
-            for stage in settings.actions.stages
-            if not (usable[place, settings.actions.stages.index(stage)] & approved).any()
-        )
-        if empty:
-            gaps.append(Gap(segment.id, segment.purpose, empty))
+    gaps = list(_gaps(settings, segments, usable & approved))
     findings = [
         finding
         for place, asset in enumerate(settings.assets)
@@ -77,6 +75,31 @@ def check_content(settings: Settings, on: date, *, expiring_days: int = EXPIRING
         )
     ]
     return ContentReport(on, len(settings.assets), len(offered), tuple(gaps), tuple(findings))
+
+
+def _gaps(settings: Settings, segments: list[SegmentDefinition], usable: NDArray[np.bool_]) -> Iterator[Gap]:
+    """By segment and layer the stages at which its ladder asks for something and nothing of the stage is usable.
+
+    What goes to the leads of one track alone fills no gap. Without ladders each stage asks for anything at all.
+    """
+    stages, assets = settings.actions.stages, settings.assets
+    for place, segment in enumerate(segments):
+        ladder = settings.nurture.ladder_of(segment)
+        empty: dict[str, list[str]] = {}
+        bare: dict[str, list[str]] = {}
+        for g, stage in enumerate(stages):
+            here = [a for a, fits in zip(assets, usable[place, g].tolist(), strict=True) if fits and not a.tracks]
+            offered = segment.offers.get(stage, ())
+            of_stage = {a.layer for a in here if stage in a.stages or a.asset_id in offered}
+            step = ladder.get(stage)
+            asked = step.layers if step else () if ladder else ("any",)
+            for layer in asked:
+                if layer not in of_stage and not (layer == "any" and here):
+                    empty.setdefault(layer, []).append(stage)
+                    if not here:
+                        bare.setdefault(layer, []).append(stage)
+        for layer, missing in empty.items():
+            yield Gap(segment.id, segment.purpose, layer, tuple(missing), tuple(bare.get(layer, ())))
 
 
 def statuses(settings: Settings, on: date) -> list[tuple[Asset, str]]:
@@ -129,6 +152,8 @@ def _findings(
         yield found("later", f"its approval {approval.reference} counts from {approval.start} on")
     elif approval.expires_on <= on + timedelta(days=expiring_days):
         yield found("expiring", f"its approval {approval.reference} runs out on {approval.expires_on}")
+    for change in awaiting(settings.label_changes, asset, on) if not asset.withdrawn else ():
+        yield found("recheck", f"waits for a new look since {change.changed_on}: {change.says} ({change.id})")
     if not used and asset.intent != "medical_information":
         yield found("unused", "no segment can use it: see purpose, audience, product, depth and layer")
     if asset.claims is None:

@@ -10,13 +10,14 @@ from typing import Any
 
 from configs.content import Asset
 from features.tables import YES
+from policy.masks import as_numbers
 from policy.reasons import because as because_of
-from policy.rulings import ERROR_BIT
 from serving.actions.actions import NO_ACTION
-from serving.actions.teams import Taker
+from serving.actions.teams import Taker, wanted_of
 from serving.decide import Decisions
 from serving.instants import instant_of
 from serving.kernels import QUEUE_KEYS
+from serving.nurture.words import pace, waiting
 
 CHANNEL_WORDS = {
     "email": "e-mail", "sms": "text", "phone": "call", "rep_visit": "visit", "mail": "mail", "event": "event",
@@ -29,6 +30,8 @@ _QUEUE_FACTS: dict[str, list[Any]] = {
     "adverse_event": ["adverse_event_open", "known", "yes"],
     "off_label": ["off_label_open", "known", "yes"],
     "meeting": ["meeting_booked", "known", "yes"],
+    "handover": ["handover_open", "known", "yes"],
+    "partner": ["organization_type", "known", "distributor"],
     "complaint": ["complaint_open", "known", "yes"],
     "review": ["legal_hold", "known", "yes"],
     "patient": ["audience", "known", "patient or caregiver"],
@@ -36,13 +39,16 @@ _QUEUE_FACTS: dict[str, list[Any]] = {
     "holdout": ["arm", "known", "holdout: measured against"],
 }
 # A matter that a person takes over whatever is permitted, and what is withheld to be measured against.
-_ENDS_AUTOMATION = frozenset({"meeting", "holdout"})
+_ENDS_AUTOMATION = frozenset({"meeting", "handover", "holdout"})
+FOLLOWED_UP = ("meeting", "handover")
 _MATTERS = {
     "adverse_event": "A possible adverse event or product complaint goes to {queue}",
     "off_label": "An off-label question goes to {queue}; promotion of the product waits until it is closed",
     "no_score": "Erasure, restriction or an objection goes to {queue}",
     "complaint": "A complaint goes to {queue}",
     "meeting": "A meeting is asked for or booked: {queue} follows up",
+    "handover": "The lead is with sales: {queue} follows up",
+    "partner": "A channel partner goes to {queue}",
     "review": "A legal hold goes to {queue}",
 }
 MANY = 64
@@ -79,7 +85,7 @@ def action(decisions: Decisions, row: int, band: str, channels: dict[str, Any]) 
         "asset_id": asset.asset_id if asset else None,
         "offer": offer,
         "expires_at": instant_of(decisions.permits_end.item(row, channel_row)),
-        "because": because,
+        "because": because + pace(decisions, row),
         "passed_over": passed_over,
         "missing": None,
         "says": says,
@@ -91,7 +97,10 @@ def _nothing(decisions: Decisions, row: int, band: str, channels: dict[str, Any]
     missing = None
     if key in _ENDS_AUTOMATION:
         because = [_QUEUE_FACTS[key]]
-        says = "Nothing is sent: " + ("a person follows up" if key == "meeting" else "measured against")
+        says = "Nothing is sent: " + ("a person follows up" if key in FOLLOWED_UP else "measured against")
+    elif decisions.nurtured.row("waits")[row]:
+        because = waiting(decisions, row)
+        says = f"Nothing is sent before {because[0][2]}: the follow-up of what the lead did begins then"
     elif any(answer["permitted"] for answer in channels.values()):
         segment, _, stage = _chosen_for(decisions, row, band)
         because = [["suitable_content", "known", "none"], segment, stage]
@@ -107,7 +116,7 @@ def _nothing(decisions: Decisions, row: int, band: str, channels: dict[str, Any]
             )
             says += f"; by {CHANNEL_WORDS.get(missing['channel'], missing['channel'])} it might be, once known: {names}"
     return {
-        "action": "owner_follow_up" if key == "meeting" else "none",
+        "action": "owner_follow_up" if key in FOLLOWED_UP else "none",
         "channel": None,
         "asset_id": None,
         "offer": None,
@@ -161,10 +170,10 @@ def _missing(decisions: Decisions, row: int, channels: dict[str, Any]) -> dict[s
     """The channel that the fewest facts could open, and those facts; None where known ones stop every channel."""
     rulings, missing, book = decisions.rulings, decisions.decider.missing, decisions.book
     closed = decisions.decider.plan.closed[int(decisions.members.primary[row])].tolist()
-    masks, permits = rulings.blocks[row].tolist(), rulings.permits[row].tolist()
+    masks, permits = as_numbers(rulings.blocks[row]), as_numbers(rulings.permits[row])
     best, fewest, best_code = -1, None, None
     for channel, name in enumerate(book.channels):
-        if closed[channel] or masks[channel] >> ERROR_BIT:
+        if closed[channel] or masks[channel] >> book.error_bit:
             continue
         code = partial(_code, decisions, row, int(rulings.asset[row, channel]), channel)
         reasons, limit = channels[name]["blocks"], MANY if fewest is None else len(fewest)
@@ -198,19 +207,14 @@ def _code(decisions: Decisions, row: int, asset: int, channel: int, fact: str) -
 def route(decisions: Decisions, row: int, band: str) -> dict[str, Any]:
     """Whose queue a lead is in, which team takes it, by when where that is due, and why."""
     key = int(decisions.chosen.queue[row])
-    leads, decider = decisions.known.leads, decisions.decider
-    territories, languages = leads.get("territory"), leads.get("language")
-    territory = territories[row] if territories is not None else None
+    decider, place = decisions.decider, wanted_of(decisions, row)
     due = instant_of(decisions.due_at.item(row))
-    queue = decider.plan.queue(key, territory)
-    taker = decider.teams.taker(key, territory, 0 if languages is None else int(languages[row]))
+    queue, taker = decider.plan.queue(key, place.territory), decider.teams.taker(*place)
     because = [_QUEUE_FACTS.get(QUEUE_KEYS[key], ["band", "unknown" if band == "unknown" else "known", band])]
     asked = key == ADVERSE and bool(decisions.facts.columns["off_label_open"][row, 0, 0] == YES)
     if asked:
         because.append(_QUEUE_FACTS["off_label"])
-    if taker.reason is not None:
-        fact, value = taker.reason
-        because.append([fact, "known", value] if value else [fact, "unknown", f"leads.{fact}"])
+    because += taker.because
     return {
         "queue": queue,
         "team": taker.teams[0].id if taker.teams else None,
@@ -229,9 +233,7 @@ def route_says(key: int, queue: str, taker: Taker, due: str | None, asked: bool)
     if asked:
         parts.append("an off-label question is open too and waits for it")
     if taker.reason is not None:
-        fact, value = taker.reason
-        parts.append(f"no team of {queue} covers the {fact} {value}" if value else f"the {fact} is not on record")
-        parts.append("nobody takes it until one is assigned")
+        parts += taker.says(queue)
     elif taker.teams and taker.teams[0].capacity_a_day is not None:
         team = taker.teams[0]
         parts.append(f"{team.id} takes {team.capacity_a_day} a day; how many it has today only a rescoring counts")

@@ -73,10 +73,14 @@ class Arms:
         known: Known,
         facts: Facts,
         permitted: NDArray[np.bool_],
+        fit: NDArray[np.int16],
         primary: NDArray[np.int32],
         on: date,
     ) -> tuple[Chosen, Assigned]:
-        """What is done in each lead's arm; `permitted` is lead by asset by channel, and says all that may be done."""
+        """What is done in each lead's arm; `permitted` is lead by asset by channel, and says all that may be done.
+
+        `fit` is lead by asset, negative where an asset does not fit the lead.
+        """
         settings, n = self.lottery.settings, facts.n
         period = settings.period_of(on)
         if not settings.is_on(on):
@@ -94,10 +98,8 @@ class Arms:
         exempt = self.lottery.exempt(facts, on) | plan.patient_codes[facts.columns["audience"].reshape(-1)]
         settle_arms(
             uniform, draw, exempt, settings.holdout_share, settings.exploration_share,
-            plan.usable(permitted, primary), plan.suits, plan.asset_product, plan.segment_product, plan.overview,
-            plan.bare_channels, plan.personal, plan.measured_asset, plan.measured_segment, primary,
-            facts.columns["product_interest"].reshape(-1), asset, channel, chosen.stage, queue,
-            arm, share, propensity, handed_over, handover,
+            plan.usable(permitted, primary), fit, plan.bare_channels, plan.personal, plan.measured_asset,
+            plan.measured_segment, primary, asset, channel, queue, arm, share, propensity, handed_over, handover,
         )  # fmt: skip
         return Chosen(asset=asset, channel=channel, stage=chosen.stage, queue=queue), found
 

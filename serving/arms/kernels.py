@@ -6,16 +6,15 @@ import numba
 import numpy as np
 
 from models.assignment import EXPLORATION, HOLDOUT, OUTSIDE, ROUTED
-from serving.kernels import QUEUE_KEYS, suitable
+from serving.kernels import QUEUE_KEYS
 
 _NONE, _HOT, _WARM, _HELD = (QUEUE_KEYS.index(key) for key in ("none", "hot", "warm", "holdout"))
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
 def settle_arms(  # type: ignore[no-untyped-def]
-    uniform, draw, exempt, holdout, exploration, permitted, suits, asset_product, segment_product, overview, bare,
-    personal, measured_asset, measured_segment, primary, product, asset, channel, stage, queue,
-    arm, share, propensity, handed_over, handover,
+    uniform, draw, exempt, holdout, exploration, permitted, fit, bare, personal,
+    measured_asset, measured_segment, primary, asset, channel, queue, arm, share, propensity, handed_over, handover,
 ):  # fmt: skip
     """Change the chosen action, channel and queue of held-out and exploring leads, and fill what is last in the list.
 
@@ -45,7 +44,7 @@ def settle_arms(  # type: ignore[no-untyped-def]
             continue
         options = 0
         for a in range(assets):
-            if suitable(suits, asset_product, segment_product, overview, s, stage[i], a, product[i]):
+            if fit[i, a] >= 0:
                 for c in range(channels):
                     if permitted[i, a, c] and (a != assets - 1 or bare[c]):
                         options += 1
@@ -62,7 +61,7 @@ def settle_arms(  # type: ignore[no-untyped-def]
             if measured:  # what is no promotion is left alone
                 nth = np.int64(draw[i] % np.uint64(options))
                 for a in range(assets):
-                    if suitable(suits, asset_product, segment_product, overview, s, stage[i], a, product[i]):
+                    if fit[i, a] >= 0:
                         for c in range(channels):
                             if permitted[i, a, c] and (a != assets - 1 or bare[c]):
                                 if nth == 0:

@@ -7,7 +7,7 @@ Four steps, each a value that the next one takes: `evaluate` (facts of everybody
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,8 @@ from serving.memberships.placing import (
     marks_of,
     of_all_others,
 )
-from serving.memberships.state import State, held_table, read_state, write_state
+from serving.memberships.stages import JOURNEYS, journeys_hash, staged, stages_in
+from serving.memberships.state import STAGES, State, held_table, read_state, write_state
 from serving.memberships.whys import whys
 
 Progress = Callable[[str, float], None]
@@ -48,7 +49,7 @@ class Applied:
 
     `changed` is False where the state was left as it was. `waiting` overlays had no readiness to be judged by.
     `placed` leads were evaluated, because anything may have changed for them; `everybody` says why all of them were.
-    `moves` are of leads; those of accounts are counted only.
+    `moves` are of leads; those of accounts are counted only, and those of stage by kind, old and new.
     """
 
     state: Path
@@ -68,6 +69,7 @@ class Applied:
     placed: int = 0
     everybody: str = ""
     account_moves: int = 0
+    stage_moves: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
 
 
 def apply(
@@ -127,12 +129,16 @@ def apply(
         done = _applied(out, now, moves, intake.rejects.num_rows, state, before, after, marks)
         accounts, account_moves = accounts_of(intake.tables, memberships, now, state, settings)
         moves, done = pa.concat_tables([moves, account_moves]), replace(done, account_moves=account_moves.num_rows)
-        if state is not None and as_of == state.as_of and not moves.num_rows and memberships.equals(state.memberships):
+        now_staged = staged(now, state, settings)
+        done = replace(done, stage_moves=_counted(now_staged.moves))
+        still = not moves.num_rows and not now_staged.moves.num_rows and stages_in(state) is not None
+        if state is not None and as_of == state.as_of and still and memberships.equals(state.memberships):
             return replace(done, changed=False)
         told("writing", 0.9)
         with whole_or_nothing(out) as fresh:
             said = _said(done, now, settings)
-            write_state(fresh, state, memberships, watched, moves, said, marks, {ACCOUNT_MEMBERSHIPS: accounts})
+            beside = {ACCOUNT_MEMBERSHIPS: accounts, STAGES: now_staged.stages}
+            write_state(fresh, state, memberships, watched, moves, said, marks, beside, now_staged.moves)
         return done
 
 
@@ -197,6 +203,12 @@ def _applied(
     )
 
 
+def _counted(moves: pa.Table) -> dict[tuple[str, str, str], int]:
+    """How many moves there are by kind, old and new; "" stands for none."""
+    counts = moves.group_by(["kind", "old", "new"]).aggregate([([], "count_all")]).to_pylist()
+    return {(one["kind"], one["old"] or "", one["new"] or ""): one["count_all"] for one in counts}
+
+
 def _sizes(memberships: pa.Table, segment_ids: Sequence[str]) -> dict[str, int]:
     """Members by segment, of the given ones and of any other there is."""
     held = memberships.filter(pc.is_null(memberships["left_at"]))
@@ -215,6 +227,7 @@ def _said(done: Applied, now: Evaluated, settings: Settings) -> dict[str, Any]:
         "versions": {definition.id: definition.version for definition in map_.definitions},
         "statuses": settings.digest("statuses"),
         "triggers": settings.digest("triggers"),
+        JOURNEYS: journeys_hash(settings),
         "leads": done.leads,
         "members": dict(done.after),
         "below_hygiene": list(done.below_hygiene),

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from configs.errors import InputInvalid
 from serving.files import only_writer, sha256_of, whole_or_nothing, write_json
-from serving.memberships.state import MANIFEST, MARKS, MEMBERSHIPS, WATCHED, link, read_state
+from serving.memberships.state import MANIFEST, MARKS, MEMBERSHIPS, STAGES, WATCHED, link, read_state
 
 # Files of the state with one row or more for each lead, beside the moves.
-OF_LEADS = (MEMBERSHIPS, WATCHED, MARKS)
+OF_LEADS = (MEMBERSHIPS, WATCHED, MARKS, STAGES)
 
 
 def forget(folder: Path, lead_ids: Collection[str]) -> Mapping[str, int]:
@@ -48,19 +48,26 @@ def forget(folder: Path, lead_ids: Collection[str]) -> Mapping[str, int]:
                 size = (fresh / name).stat().st_size
                 manifest["files"][name] = {"sha256": sha256_of(fresh / name), "bytes": size}
             for place, run in enumerate(state.runs):
-                file = run["file"]
-                (fresh / file).parent.mkdir(exist_ok=True)
-                if not (folder / file).is_file() or sha256_of(folder / file) != run["sha256"]:
-                    raise InputInvalid(
-                        str(folder / file), "expected the file that the manifest names; its hash differs"
-                    )
-                table = pq.read_table(folder / file)
-                theirs = pc.and_(pc.equal(table["unit"], "lead"), pc.is_in(table["id"], names))
-                gone[file] = _without(table, theirs, folder / file, fresh / file)
-                rows = pq.read_metadata(fresh / file).num_rows
-                manifest["runs"][place] = {**run, "moves": rows, "sha256": sha256_of(fresh / file)}
+                manifest["runs"][place] = _forgotten(run, names, folder, fresh, gone)
+                if "stages" in run:
+                    manifest["runs"][place]["stages"] = _forgotten(run["stages"], names, folder, fresh, gone)
             write_json(fresh / MANIFEST, manifest)
     return gone
+
+
+def _forgotten(
+    told: Mapping[str, Any], names: pa.Array, folder: Path, fresh: Path, gone: dict[str, int]
+) -> dict[str, Any]:
+    """What the manifest says of a file of moves, once those of some leads are out of it."""
+    file = told["file"]
+    (fresh / file).parent.mkdir(exist_ok=True)
+    if not (folder / file).is_file() or sha256_of(folder / file) != told["sha256"]:
+        raise InputInvalid(str(folder / file), "expected the file that the manifest names; its hash differs")
+    table = pq.read_table(folder / file)
+    theirs = pc.and_(pc.equal(table["unit"], "lead"), pc.is_in(table["id"], names))
+    gone[file] = _without(table, theirs, folder / file, fresh / file)
+    rows = pq.read_metadata(fresh / file).num_rows
+    return {**told, "moves": rows, "sha256": sha256_of(fresh / file)}
 
 
 def _without(table: pa.Table, theirs: pa.ChunkedArray, old: Path, new: Path) -> int:

@@ -18,6 +18,7 @@ from features.facts import Facts
 from features.ids import places_of, texts
 from features.intake.quality.check import check
 from features.intake.sources import Intake
+from features.journey.plan import MOVING, SHOWN
 from features.tables import UNKNOWN_INSTANT, Columns, Known, Tables, latest, microseconds
 from models.hygiene import judge
 from models.segments.due import Days
@@ -159,7 +160,7 @@ def evaluate(
     segment_map, book = whole.without(below), Book.load(settings, on)
     run = Reevaluation.of(
         settings, segment_map, as_of, normals=[rule.normal for rule in book.score_rules],
-        facts=asked_facts(settings), compared=watched_facts(settings.triggers),
+        facts=(*asked_facts(settings), *SHOWN), compared=(*watched_facts(settings.triggers), *MOVING),
         events=any(trigger.events for trigger in settings.triggers),
     )  # fmt: skip
     chosen = run.chosen(tables, None if state is None else state.marks, _everybody_is_due(settings, state, on, scores))

@@ -30,7 +30,7 @@ from models.segments.reevaluation import Marks
 from serving.files import sha256_of, write_json
 
 MANIFEST, MEMBERSHIPS, WATCHED, MOVES = "manifest.json", "memberships.parquet", "watched.parquet", "moves"
-MARKS = "marks.parquet"
+MARKS, STAGES, STAGE_MOVES = "marks.parquet", "stages.parquet", "stage_moves"
 KIND = "leadwell memberships"
 SCHEMA = pa.schema(
     [
@@ -99,6 +99,7 @@ def write_state(
     said: Mapping[str, Any],
     marks: Marks,
     others: Mapping[str, pa.Table] | None = None,
+    stage_moves: pa.Table | None = None,
 ) -> dict[str, Any]:
     """Write a state into a fresh folder and give its manifest.
 
@@ -111,16 +112,20 @@ def write_state(
         said: what the manifest says besides; `as_of` is an instant with a zone.
         marks: from which the next run tells whom it must place again.
         others: further tables by file name, listed with their hashes.
+        stage_moves: moves of stage and lifecycle of this run.
     """
     (fresh / MOVES).mkdir()
     runs: list[dict[str, Any]] = []
     if before is not None:
         runs = before.runs
         for run in runs:
-            link(before.folder / run["file"], fresh / run["file"])
+            for file in files_of(run):
+                (fresh / file).parent.mkdir(exist_ok=True)
+                link(before.folder / file, fresh / file)
     as_of = datetime.fromisoformat(said["as_of"])
     number = len(runs) + 1
-    name = f"{MOVES}/{number:06d}-{as_of.astimezone(UTC):%Y%m%dT%H%M%SZ}.parquet"
+    numbered = f"{number:06d}-{as_of.astimezone(UTC):%Y%m%dT%H%M%SZ}.parquet"
+    name = f"{MOVES}/{numbered}"
     pq.write_table(memberships, fresh / MEMBERSHIPS, compression="zstd")
     pq.write_table(watched, fresh / WATCHED, compression="zstd")
     pq.write_table(marks.table(), fresh / MARKS, compression="zstd")
@@ -135,6 +140,11 @@ def write_state(
         "file": name,
         "sha256": sha256_of(fresh / name),
     }
+    if stage_moves is not None:
+        (fresh / STAGE_MOVES).mkdir(exist_ok=True)
+        told = f"{STAGE_MOVES}/{numbered}"
+        pq.write_table(stage_moves, fresh / told, compression="zstd")
+        run["stages"] = {"moves": stage_moves.num_rows, "file": told, "sha256": sha256_of(fresh / told)}
     listed = {
         path: {"sha256": sha256_of(fresh / path), "bytes": (fresh / path).stat().st_size}
         for path in (MEMBERSHIPS, WATCHED, MARKS, *(others or {}))
@@ -143,6 +153,11 @@ def write_state(
     # INVARIANT: the manifest is the last file, so a folder without one is no state.
     write_json(fresh / MANIFEST, manifest)
     return manifest
+
+
+def files_of(run: Mapping[str, Any]) -> list[str]:
+    """The files of a run's moves, as the manifest lists them."""
+    return [run["file"], *([run["stages"]["file"]] if "stages" in run else [])]
 
 
 def held_table(held: Held, ids: pa.Array, segment_ids: pa.Array) -> pa.Table:

@@ -17,6 +17,8 @@ from configs.conditions import facts_used
 from configs.settings import Settings
 from features.columns import exact
 from features.evaluate import as_columns
+from features.journey.plan import EVIDENCE, STAGE
+from features.journey.stages import WEAK
 from features.tables import MICROSECONDS_A_DAY, UNKNOWN_INSTANT, microseconds
 from models.segments.accounts import held_by_accounts, of_accounts, shown_for_systems
 from models.segments.moves import STATUSES, Held
@@ -29,7 +31,7 @@ from serving.render import instant, instant_of
 from serving.tags.tagged import NO_PEOPLE, UNSAFE_ID, Tagged, spared, tagged, unsafe
 
 Bools = NDArray[np.bool_]
-FROM_BAND, FROM_DEPTH = "band", "depth"
+FROM_EVENTS, FROM_BAND, FROM_WEAK_EVENTS = "events", "band", "weak_events"
 _NEVER = np.iinfo(np.int64).max
 _SHORT = 12
 
@@ -206,24 +208,17 @@ def _account_table(view: AccountsView, found: Tagged, held: Held) -> tuple[pa.Ta
 
 
 def _journey(view: AccountsView, told: Told | None) -> tuple[pa.Array, pa.Array]:
-    """The journey stage of each lead, and what tells it: its band, else the deepest content it looked at lately."""
-    actions = view.settings.actions
-    stages, n = list(actions.stages), view.facts.n
-    place = np.full(n, -1, dtype=np.int64)
-    window = view.settings.features.topic_window_days
-    for depth, stage in actions.stage_by_depth.items():
-        column = view.facts.columns.get(f"depth_{depth}_count_{window}d")
-        if column is not None:
-            read = np.broadcast_to(column.reshape(-1) > 0, (n,))
-            place[read] = np.maximum(place[read], stages.index(stage))
-    by_band = np.zeros(n, dtype=np.bool_)
+    """The journey stage of each lead, and what tells it: well tracked events, else its band, else other events."""
+    values = view.settings.facts[STAGE].values
+    place = view.lead_codes(STAGE).astype(np.int64) - 1
+    shown, weak = place >= 0, view.lead_codes(EVIDENCE) <= WEAK
+    source = np.where(weak, FROM_WEAK_EVENTS, FROM_EVENTS)
     if told is not None:
-        names = ("unknown", *view.settings.vocabularies["band"].values)
-        of_band = np.array([stages.index(actions.stage_by_band[name]) for name in names])
-        by_band = told.band > 0
-        place[by_band] = of_band[told.band[by_band]]
-    source = np.where(by_band, FROM_BAND, FROM_DEPTH)
-    return pa.array(stages).take(pa.array(place, mask=place < 0)), pa.array(source, pa.string(), mask=place < 0)
+        actions, names = view.settings.actions, ("unknown", *view.settings.vocabularies["band"].values)
+        of_band = np.array([values.index(actions.stage_by_band[name]) for name in names])
+        by_band = (told.band > 0) & (~shown | weak)
+        place[by_band], source[by_band] = of_band[told.band[by_band]], FROM_BAND
+    return pa.array(values).take(pa.array(place, mask=place < 0)), pa.array(source, pa.string(), mask=place < 0)
 
 
 def _statuses(view: AccountsView) -> pa.ListArray:

@@ -17,6 +17,8 @@ from configs.definitions import SegmentDefinition
 from configs.governance import ReviewRules
 from models.segments.review_due import Due
 from models.shares import Share, newcombe, z_for
+from training.reviews.amendments import Amendment
+from training.reviews.diagnosis import Diagnosis
 from training.reviews.feedback import Feedback
 
 Bools = NDArray[np.bool_]
@@ -109,7 +111,8 @@ class Suggestion:
 class SegmentReview:
     """Everything about one segment: why it is due, the signs in the data, and what may be done.
 
-    `like_for_like` is the change of size among leads of whom every field of the entry condition is known.
+    `like_for_like` is the change of size among leads of whom every field of the entry condition is known. `amendments`
+    are changes that feedback of sales speaks for, `diagnosis` where to look where results are weak.
     """
 
     definition: SegmentDefinition
@@ -126,6 +129,8 @@ class SegmentReview:
     signs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     suggestions: tuple[Suggestion, ...] = ()
+    amendments: tuple[Amendment, ...] = ()
+    diagnosis: Diagnosis | None = None
 
     @property
     def members(self) -> int:

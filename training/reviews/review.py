@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ from models.shares import Share
 from training.dataset.targets import labels
 from training.proposals.material import barred_people, eligible
 from training.reviews.advice import notes_of, signs_of, suggestions_of
+from training.reviews.amendments import amendments_of
+from training.reviews.diagnosis import Behaviour, Diagnosis, diagnosis_of
 from training.reviews.evidence import (
     Bools,
     Change,
@@ -47,6 +50,7 @@ from training.reviews.evidence import (
     splits_by_rate,
 )
 from training.reviews.feedback import answers_of, feedback_of
+from training.reviews.telling import Answered
 
 Progress = Callable[[str, float], None]
 # Where somebody lives, came from or stands with us is no need of theirs.
@@ -162,6 +166,42 @@ class _Look:
         most = weights[:, 1:].argmax(axis=1).astype(np.int64) + 1
         return weights, np.where(weights[:, 1:].sum(axis=1) >= MIN_READ, most, np.int64(0))
 
+    def answered(self, s: int) -> Answered:
+        """Who was turned down for what and who was taken, in the window; without whom nobody may look at."""
+        answers, n = self.answers, len(self.tables.lead_ids)
+        inside = (self.now.member[:, s] | self.before.member[:, s]) & self.may_split[0]
+        kept = answers.late & inside[answers.lead]
+
+        def among(rows: Bools) -> Bools:
+            found = np.zeros(n, dtype=np.bool_)
+            found[answers.lead[rows & kept]] = True
+            return found
+
+        reasons = self.settings.feedback.reasons
+        declared = {name for name, fact in self.domain.facts.items() if fact.per == "lead"}
+        return Answered(
+            turned={one.id: among(~answers.taken & (answers.reason == place)) for place, one in enumerate(reasons)},
+            taken=among(answers.taken),
+            member=self.now.member[:, s],
+            codes={name: _codes(self.now.facts, name) for name in self.now.facts.columns if name in declared},
+            read=self.weights,
+            did=self.did,
+            told=tuple(self.told),
+            on=self.as_of.date(),
+            back_days=self.rules.back_days,
+        )
+
+    @cached_property
+    def did(self) -> Mapping[str, Bools]:
+        """Who did which kind of event in the window."""
+        rows, n = self.recent(self.now.known.events, "occurred_at"), len(self.tables.lead_ids)
+        kinds = self.settings.vocabularies["event_kind"].values
+        return {
+            kind: np.bincount(rows["lead"][rows["kind"] == code], minlength=n) > 0
+            for code, kind in enumerate(kinds, start=1)
+            if rows
+        }
+
     def recent(self, columns: Mapping[str, NDArray[Any]], own: str) -> dict[str, NDArray[Any]]:
         """Rows of known leads in the window before the review."""
         if not columns:
@@ -190,12 +230,44 @@ def _reviewed(s: int, d: SegmentDefinition, look: _Look, due: tuple[Due, ...]) -
             look.answers, look.now.member[:, s] | look.before.member[:, s], look.settings.feedback, questions
         ),
     )
+    found = replace(
+        found,
+        amendments=amendments_of(d, found.feedback, look.settings, look.answered(s)) if found.feedback else (),
+        diagnosis=_diagnosis(found, s, kinds, look),
+    )
     return replace(
         found,
         signs=tuple(signs_of(found, rules)),
         notes=tuple(notes_of(found, rules)),
         suggestions=tuple(suggestions_of(found, rules, look.segment_map.definitions)),
     )
+
+
+def _diagnosis(found: SegmentReview, s: int, kinds: tuple[str, ...], look: _Look) -> Diagnosis | None:
+    """Where to look where the cohort's members converted surely less than everybody else of it."""
+    if look.cohort.reached is None:
+        return None
+    reached, here = look.cohort.reached[kinds], look.cohort.known.present
+    own, rest = (here & side for side in (look.cohort.member[:, s], ~look.cohort.member[:, s]))
+    shares = [Share(int((who & reached).sum()), int(who.sum())) for who in (own, rest)]
+    questions = len(look.segment_map.definitions)
+    return diagnosis_of(found, shares[0], shares[1], _behaviour(s, look), look.settings.learning, questions)
+
+
+def _behaviour(s: int, look: _Look) -> Behaviour:
+    """How members evaluate now beside all others, of those whose stage some event shows."""
+    member, here = look.now.member[:, s], look.now.known.present
+    stage = _codes(look.now.facts, "buying_stage")
+    stages = look.settings.actions.stages
+    far = stages.index("evaluation") + 1 if "evaluation" in stages else len(stages)
+    sides = [Share(int((w & (stage >= far)).sum()), int(w.sum())) for w in (member & here, ~member & here)]
+    product = look.segment_map.definitions[s].product
+    rows = look.recent(look.now.known.events, "occurred_at") if product is not None else {}
+    if not rows or "product" not in rows:
+        return Behaviour(sides[0], sides[1], None)
+    named = rows["product"][member[rows["lead"]] & (rows["product"] > 0)]
+    code = look.settings.vocabularies["product"].code(product)
+    return Behaviour(sides[0], sides[1], Share(int((named != code).sum()), len(named)))
 
 
 def _like_for_like(s: int, look: _Look) -> Change | None:

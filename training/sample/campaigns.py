@@ -18,7 +18,7 @@ from training.sample.personas import SEGMENTS
 from training.sample.touches import CAMPAIGNS, campaign_ids
 
 GOALS = ("awareness", "demo requests", "meetings", "education")
-LISTED = ("audiences", "markets", "channels", "stages", "segment_ids", "supporting_documents")
+LISTED = ("audiences", "markets", "channels", "stages", "segment_ids", "tracks", "supporting_documents")
 FLAGS = ("prescription", "withdrawn", "source_notice", "value_transfer", "reveals_condition", "refill_reminder")
 # What has parts of its own: as columns, and as JSON text.
 PREFIXED: dict[str, tuple[type[Section], pa.DataType]] = {

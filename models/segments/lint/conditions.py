@@ -18,7 +18,7 @@ MAX_TRAITS = 6
 # Facts that say the same kind of thing: every fact of the lead belongs to one kind, and counts are behavior.
 DIMENSIONS: Mapping[str, tuple[str, ...]] = {
     "specialty": ("specialty", "subspecialty", "account_specialty", "cancer_type", "therapeutic_area"),
-    "geography": ("jurisdiction", "us_state", "target_market", "territory_assigned"),
+    "geography": ("jurisdiction", "us_state", "target_market", "territory_assigned", "service_offered"),
     "organization": ("organization_type", "parent_organization_type", "account_kind"),
     "size": ("size", "procedure_volume", "throughput"),
     "demographics": ("adult", "verified_hcp", "licence_status", "days_since_verified"),
@@ -37,6 +37,7 @@ DIMENSIONS: Mapping[str, tuple[str, ...]] = {
     "buying": ("procurement_path", "decision_path", "decision_moment", "adoption_speed", "implementation_stage"),
     "partnership": ("partner_eligible", "training_readiness"),
     "lifecycle": ("lifecycle",),
+    "stage": ("buying_stage", "stage_evidence", "journey_moment"),
     "behavior": (
         "days_since_last_event", "distinct_channel_count_90d", "colleague_event_count_90d", "preferred_channel",
     ),
@@ -49,7 +50,7 @@ DIMENSIONS: Mapping[str, tuple[str, ...]] = {
     "our contacts": ("touches_7d", "touches_30d", "days_since_last_field_touch"),
     "standing": (
         "erased_or_restricted", "profiling_objection", "reduced_communication", "off_label_open",
-        "adverse_event_open", "meeting_booked", "open_case", "days_since_meeting",
+        "adverse_event_open", "meeting_booked", "handover_open", "open_case", "days_since_meeting",
     ),
 }  # fmt: skip
 # A segment of one of these alone hides how its members differ; of another alone, its owner is to judge.

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from configs.errors import InputInvalid
 from configs.settings import Settings
+from configs.targets import Target
 from features.facts import facts_of
 from features.inventory import Inventory
 from features.links import follow_links
@@ -100,6 +101,46 @@ class Funnel:
     counts: dict[str, int]
     groups: tuple[FunnelGroup, ...]
     silent_since: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """Leads with their creation and their first instant of each stage, NEVER where there is none, up to a cut.
+
+    `first` counts later stages too, `first_own` does not; `since` and `begins` say since when each stage can be told
+    and was recorded itself.
+    """
+
+    stages: Sequence[Target]
+    created: Instants
+    first: Sequence[Instants]
+    first_own: Sequence[Instants]
+    since: Sequence[int | None]
+    begins: Sequence[int | None]
+    cut: int
+    horizon_days: int
+
+    def group(self, name: str, mine: Bools) -> FunnelGroup:
+        """The stages of some of the leads, each from their creation and from the stage before."""
+        found, before = [], self.created
+        for stage, reached, alone, start, itself in zip(
+            self.stages, self.first, self.first_own, self.since, self.begins, strict=True
+        ):
+            watched = mine & (self.created >= (self.cut + 1 if start is None else start))
+            there = watched & (before != NEVER)
+            found.append(
+                StageRow(
+                    stage.id,
+                    stage.says,
+                    incidence(self.created[watched], reached[watched], self.cut, self.horizon_days),
+                    incidence(before[there], reached[there], self.cut, self.horizon_days),
+                    int((watched & (reached != NEVER) & (alone == NEVER)).sum()),
+                    day_of_instant(start),
+                    itself is not None,
+                )
+            )
+            before = reached
+        return FunnelGroup(name, tuple(found))
 
 
 def incidence(start: Instants, reached: Instants, as_of: int, horizon_days: int) -> Incidence:
@@ -190,30 +231,14 @@ def funnel(
         said = f"outcomes are recorded from {day} on" if day is not None else "no outcome of any stage was recorded"
         raise InputInvalid("outcomes", f"expected leads created since outcomes are recorded, found none: {said}")
 
-    def group(name: str, mine: Bools) -> FunnelGroup:
-        found, before = [], created
-        for stage, reached, alone, start, itself in zip(stages, first, first_own, since, begins, strict=True):
-            watched = mine & (created >= (cut + 1 if start is None else start))
-            there = watched & (before != NEVER)
-            found.append(
-                StageRow(
-                    stage.id,
-                    stage.says,
-                    incidence(created[watched], reached[watched], cut, horizon_days),
-                    incidence(before[there], reached[there], cut, horizon_days),
-                    int((watched & (reached != NEVER) & (alone == NEVER)).sum()),
-                    day_of_instant(start),
-                    itself is not None,
-                )
-            )
-            before = reached
-        return FunnelGroup(name, tuple(found))
-
-    groups = [group(EVERYBODY, used)]
+    followed = Followed(stages, created, first, first_own, since, begins, cut, horizon_days)
+    groups = [followed.group(EVERYBODY, used)]
     if by_segment:
         segment = landmark_segments(tables, rows, created, used, as_of, tell)
         ids = rows.segment_map.segment_ids
-        groups += [group(ids[s], used & (segment == s)) for s in np.unique(segment[used & (segment >= 0)]).tolist()]
+        groups += [
+            followed.group(ids[s], used & (segment == s)) for s in np.unique(segment[used & (segment >= 0)]).tolist()
+        ]
     silent = silent_since(tables.outcomes, codes[0], as_of)
     return Funnel(as_of, horizon_days, day_of_instant(begun), n, counts, tuple(groups), silent)
 

@@ -1,0 +1,1 @@
+"""What a quarter teaches: who advanced, who stalled, and why."""
