@@ -36,6 +36,7 @@ docs: $(VENV)/.ready ## write the pages of docs/ that are made from the code
 	@$(BIN)/python -m cli.reference
 	@$(BIN)/python -m cli.reference_features
 	@$(BIN)/python -m cli.reference_segments
+	@$(BIN)/python -m cli.reference_stories
 
 serve: $(VENV)/.ready ## the scoring API on http://127.0.0.1:3000 with the promoted bundle
 	@$(BIN)/leadwell serve $(if $(LEADWELL_API_KEY),,--no-key)

@@ -22,7 +22,7 @@ WORLD = ROOT / "artifacts" / "bench" / "reports"
 LEADS, EVENTS, TOUCHES, OUTCOMES, CAMPAIGNS = 1_000_000, 20_000_000, 5_000_000, 900_000, 48
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)
 TARGET_SECONDS = 60.0
-MEMORY_MB = 1024
+MEMORY_MB = 2048  # the default of `leadwell report`
 SEGMENTS = ("onc_community_center", "cardio_outpatient", "vendor_compare", "implant_ortho_vac", "category_new",
             "comparison_late_intent", "symptom_next_steps", "unsegmented")  # fmt: skip
 _KINDS = "['page_view','email_open','email_click','download','webinar_attend','form_submit','search','ad_click']"

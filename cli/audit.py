@@ -15,6 +15,10 @@ from cli.screen import counted, line, next_step, step, table, write_out
 from configs.errors import AuditBroken, InputInvalid
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from configs.content import Asset
+    from configs.definitions import SegmentDefinition
     from policy.audit.archive import Archive
     from policy.audit.chain import Entry
 
@@ -163,6 +167,7 @@ def _answer(folder: Path, entry: Entry, request: Path, bundle: Path | None, conf
     from cli.scoring import bundle_folder
     from configs.settings import load_settings
     from policy.audit.pseudonyms import pseudonym_key
+    from serving.api import parse
     from serving.decide import Decider
     from serving.online import OnlineAnswerer
     from serving.recorded import answered_again
@@ -178,6 +183,26 @@ def _answer(folder: Path, entry: Entry, request: Path, bundle: Path | None, conf
     line("[green]the whole answer is the same[/green]" if same else "[red]the whole answer is another one[/red]")
     if not same:
         raise typer.Exit(1)
+    offered = parse(request.read_bytes(), max_leads=settings.serving.max_leads).assets
+    _rested_on(entry, decider.segment_map.definitions, decider.assets if offered is None else offered)
+
+
+def _rested_on(entry: Entry, definitions: Iterable[SegmentDefinition], assets: Iterable[Asset]) -> None:
+    """Which approved text the answer rested on: versions, fields, who approved it, and where that is recorded."""
+    held, sent = set((entry.detail or {}).get("segments", ())), entry.record["action"][2]
+    rows = [
+        (f"segment {one.id}", f"version {one.version}", *_approved(one.approval), ", ".join(one.data_sources))
+        for one in definitions
+        if one.id in held
+    ]
+    offered = [one for one in assets if one.asset_id == sent]
+    rows += [(f"asset {one.asset_id}", one.intent, *_approved(one.approval), "") for one in offered]
+    if rows:
+        table("What it rested on", ("what", "which", "approved by", "reference", "until", "fields"), rows)
+
+
+def _approved(approval: Any) -> tuple[str, str, str]:
+    return ("nobody", "", "") if approval is None else (approval.by, approval.reference or "", f"{approval.expires_on}")
 
 
 def _show(record: dict[str, Any], again: dict[str, Any], same: bool, *, as_json: bool) -> None:

@@ -138,6 +138,8 @@ def demo(
         same = _agree(decision, batch)
         says.append(f"{took:.1f} ms, {'the same answer as in batch' if same else 'NOT the answer that batch gave'}")
     (out / "request.json").write_bytes(body)
+    with log.step("Measuring the last quarter: segments, campaigns, funnel, attribution") as (_, says):
+        says.append(f"{_measured(files, settings, instant, state, out / 'quarter.html')} tables, each with its counts")
     page = replace(
         training_report(trained, settings, title=f"{leads:,} leads, as known on {AS_OF:%d %B %Y}"),
         says="A made world with a known truth: no lead in it exists. Every number below was computed in this run.",
@@ -161,6 +163,7 @@ def demo(
     _show_permitted(done.permitted, done.leads)
     _show_decision(decision, took)
     line(f"[bold]Report[/bold]  {written.resolve()}")
+    line(f"[bold]Quarter[/bold]  {(out / 'quarter.html').resolve()}")
     line(f"[bold]Model card[/bold]  {card_file(bundle).resolve()}")
     line(
         f"[dim]data quality {out / 'quality.html'}, proposals {out / 'proposals' / 'report.html'}, "
@@ -170,6 +173,21 @@ def demo(
     next_step(f"leadwell serve --bundle {bundle} --as-of {AS_OF} --no-key")
     if not same:
         raise LeadwellError("the service did not give the answer that batch gave: please report this")
+
+
+def _measured(files: Mapping[str, Path], settings: Any, instant: datetime, state: Path, page: Path) -> int:
+    """Write every report of the last quarter as one page; how many tables it has."""
+    from cli.report_all import TITLE, every_sheet
+    from cli.report_options import write
+    from training.measurement.reading import open_measured
+    from training.measurement.windows import Window
+
+    window = Window.chosen(instant, None, None, None)
+    lookback = settings.attribution.lookback_days
+    with open_measured(files, settings, window, instant, state=state, lookback_days=lookback) as found:
+        sheets = every_sheet(found, funnel_of_a_year=True)
+        write(sheets, found, title=TITLE, csv=None, out=page)
+    return len(sheets)
 
 
 def _one_worth_showing(scores: Path) -> dict[str, Any]:

@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from training.measurement.reading import Measured
     from training.measurement.sheet import Sheet
 
-_OF_THE_FUNNEL = ("leads", "outcomes", "suppressions", "links", "memberships")
 _PAGE = Path("artifacts/report.html")
-_TITLE = "What marketing did, and what came of it"
+TITLE = "What marketing did, and what came of it"
 
 
 def all_reports(
@@ -62,21 +61,21 @@ def all_reports(
         data, state, start, end, days, as_of, configs, memory_mb=memory_mb, lookback_days=lookback, quiet=as_json
     ) as found:
         # Leads of the last days are too young to tell a share of: without a window of its own the funnel has a year.
-        sheets = every_sheet(found, *((data, state) if days is None and start is None else ()))
+        sheets = every_sheet(found, funnel_of_a_year=days is None and start is None)
         # The screen would be long: there the page and its window are enough.
         if as_json:
-            tell(sheets, found, title=_TITLE, as_json=True)
-        write(sheets, found, title=_TITLE, csv=csv, out=out)
+            tell(sheets, found, title=TITLE, as_json=True)
+        write(sheets, found, title=TITLE, csv=csv, out=out)
         if not as_json:
             line(f"[green]✓[/green] {len(sheets)} tables, {found.says}")
             told_counts(found)
             next_step(f"open {out}")
 
 
-def every_sheet(found: Measured, data: Path | None = None, state: Path | None = None) -> list[Sheet]:
+def every_sheet(found: Measured, funnel_of_a_year: bool = False) -> list[Sheet]:
     """The tables of every report; one that has nothing to count is left out and said on standard error.
 
-    With `data`, the folder read, the funnel has its own default window instead of that of the others.
+    The funnel may have its own default window, a year, instead of that of the others.
     """
     from training.measurement.attribution_sheets import attribution_sheets
     from training.measurement.campaigns import campaign_sheets
@@ -86,23 +85,17 @@ def every_sheet(found: Measured, data: Path | None = None, state: Path | None = 
     sheets: list[Sheet] = []
     for report in (segment_sheets, campaign_sheets, funnel_sheets, attribution_sheets):
         try:
-            longer = data if report is funnel_sheets else None
-            sheets += report(found) if longer is None else _funnel(found, longer, state)
+            sheets += _funnel(found) if funnel_of_a_year and report is funnel_sheets else report(found)
         except InputInvalid as nothing:
             aside(f"[yellow]left out: {nothing}[/yellow]")
     return sheets
 
 
-def _funnel(found: Measured, data: Path, state: Path | None) -> list[Sheet]:
-    from features.intake.sources import find_files
+def _funnel(found: Measured) -> list[Sheet]:
     from training.measurement.funnel_sheets import DEFAULT_DAYS, funnel_sheets
-    from training.measurement.reading import open_measured
     from training.measurement.windows import Window
 
-    files = {name: path for name, path in find_files(data).items() if name in _OF_THE_FUNNEL}
-    window = Window.chosen(found.as_of, None, found.window.end, DEFAULT_DAYS)
-    with open_measured(files, found.settings, window, found.as_of, state=state) as longer:
-        return funnel_sheets(longer)
+    return funnel_sheets(found.from_day(Window.chosen(found.as_of, None, found.window.end, DEFAULT_DAYS).start))
 
 
 def register(app: typer.Typer) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.cells import cell_len
+from rich.markup import escape
 
 from cli.clock import chosen
 from cli.screen import aside, console, line, step, table, write_out
@@ -39,7 +40,7 @@ Rows = Annotated[int, typer.Option("--rows", min=1, help="rows of a table to sho
 Memory = Annotated[int, typer.Option("--memory-mb", min=256, help="memory for the reading; what does not fit spills")]
 Configs = Annotated[Path | None, typer.Option("--configs", help="folder that replaces the shipped configuration")]
 ROWS = 15
-MEMORY_MB = 1024
+MEMORY_MB = 2048
 _APART = 2  # blanks between two columns
 _NARROWEST = 80
 
@@ -152,18 +153,19 @@ def as_plain(found: Measured) -> dict[str, Any]:
 
 
 def show(sheet: Sheet, rows: int = ROWS) -> None:
-    """Print a table, its first column again where it is wider than the screen, and its notes."""
+    """Print a table, where it is wider than the screen in parts that each name their rows, and its notes."""
     texts = sheet.texts()
     total = texts.pop() if sheet.total is not None else None
     shown = [*texts[:rows], *([total] if total is not None else [])]
     labels = [column.label for column in sheet.columns]
     right = {place for place, column in enumerate(sheet.columns) if column.unit != "text"}
     title = f"{sheet.title}: {sheet.says}" if sheet.says != sheet.title else sheet.title
-    for part in _parts(labels, shown):
+    words = next((place for place, column in enumerate(sheet.columns) if column.unit != "text"), len(labels))
+    for part in _parts(labels, shown, words):
         table(
-            title.replace("[", r"\["),
+            escape(title),
             [labels[place] for place in part],
-            [[row[place].replace("[", r"\[") for place in part] for row in shown],
+            [[escape(row[place]) for place in part] for row in shown],
             right=[number for number, place in enumerate(part) if place in right],
         )
         title = ""
@@ -181,19 +183,27 @@ def told_counts(found: Measured) -> None:
             f"{count:,} {what}" for what, count in counts.items() if count and what not in ("read", "used")
         )
         aside(f"[dim]{name}: {counts['read']:,} read, {counts['used']:,} used{'; ' + left if left else ''}[/dim]")
+    if found.memory_mb is not None:
+        aside(f"[dim]memory: at most {found.memory_mb:,} MB for the tables; what does not fit goes to disk[/dim]")
 
 
-def _parts(labels: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list[int]]:
-    """Columns for each part of a table that the screen is wide enough for; every part begins with the first column."""
+def _parts(labels: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> list[list[int]]:
+    """Columns for each part of a table that the screen is wide enough for.
+
+    Every part begins with as many of the first `words` columns as tell the rows apart.
+    """
     widths = [
         max(cell_len(text) for text in (label, *(row[place] for row in rows))) for place, label in enumerate(labels)
     ]
     room = max(console.width, _NARROWEST)
-    parts, used = [[0]], widths[0]
-    for place in range(1, len(labels)):
-        if used + _APART + widths[place] > room and len(parts[-1]) > 1:
-            parts.append([0])
-            used = widths[0]
+    enough = (n for n in range(1, words) if len({tuple(row[:n]) for row in rows}) == len(rows))
+    keys = list(range(next(enough, max(words, 1))))
+    taken = sum(widths[place] + _APART for place in keys) - _APART
+    parts, used = [list(keys)], taken
+    for place in range(len(keys), len(labels)):
+        if used + _APART + widths[place] > room and len(parts[-1]) > len(keys):
+            parts.append(list(keys))
+            used = taken
         parts[-1].append(place)
         used += _APART + widths[place]
     return parts

@@ -94,6 +94,7 @@ def rescore(
     touches: Table = None,
     suppressions: Table = None,
     cases: Table = None,
+    links: Table = None,
     memberships: Table = None,
     assets: Annotated[
         Path | None, typer.Option(help="inventory that replaces the configured one: YAML or a table")
@@ -156,7 +157,7 @@ def rescore(
     else:
         tables = {
             "leads": leads, "accounts": accounts, "events": events, "consents": consents, "touches": touches,
-            "suppressions": suppressions, "cases": cases, "memberships": memberships,
+            "suppressions": suppressions, "cases": cases, "links": links, "memberships": memberships,
         }  # fmt: skip
         files = find_files(data, {name: path for name, path in tables.items() if path is not None})
         if "leads" not in files:

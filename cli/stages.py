@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +28,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="machine-readable output")]
 # Moves on the screen; --csv and --json have all of them.
 SHOWN_MOVES = 20
 NO_PRODUCT = "none"
+WITHHELD = "may not be profiled"
 
 
 def show(
@@ -108,7 +110,7 @@ def explain(
 ) -> None:
     """Say why each lead of a request is at its stage: every signal, what was counted, and how well it is tracked.
 
-    It needs no model and writes nothing.
+    Of who may surely not be profiled nothing is told. It needs no model and writes nothing.
 
     Example: leadwell stages explain lead.json --as-of 2026-06-30
     """
@@ -118,6 +120,8 @@ def explain(
     from features.inventory import Inventory
     from features.journey.explain import explain as explained
     from features.view import view_at
+    from policy.book import Book
+    from policy.profiling import may_not_be_profiled
     from serving.api import parse
     from serving.online import grouped, tables_of
 
@@ -126,23 +130,28 @@ def explain(
     instant = clock_of(data).settle(as_of or parsed.as_of, lambda _: None)  # it permits nothing anyway
     builder, inventory = FactBuilder.of(settings), Inventory.of_settings(settings)
     titles = Titles(settings.vocabularies)
+    book = Book.load(settings, instant.astimezone(UTC).date())
     found: list[Explained] = []
+    withheld: list[str] = []
     for places in grouped(parsed.leads):
         items = [parsed.leads[place] for place in places]
         tables = tables_of(items, settings.vocabularies, inventory.ids[:-1], titles)
         known = view_at(tables, instant, builder.view)
         facts = facts_of(known, builder, inventory)
         asked = {item.lead.lead_id for item in items}
-        found += [
-            explained(known, facts, builder.journeys, settings, row)
-            for row, name in enumerate(known.lead_ids.tolist())
-            if name in asked
-        ]
+        rows = [row for row, name in enumerate(known.lead_ids.tolist()) if name in asked]
+        # INVARIANT: of who may surely not be profiled no stage is worked out, and nothing else is told.
+        hidden, _ = may_not_be_profiled(book, facts)
+        withheld += [str(known.lead_ids[row]) for row in rows if hidden[row]]
+        found += [explained(known, facts, builder.journeys, settings, row) for row in rows if not hidden[row]]
     if as_json:
-        write_out(json.dumps([one.to_json() for one in found], indent=2))
+        kept = [{"lead_id": name, "withheld": WITHHELD} for name in withheld]
+        write_out(json.dumps([*(one.to_json() for one in found), *kept], indent=2))
     else:
         for one in found:
             _show_explained(one, settings)
+        for name in withheld:
+            line(f"[bold]{name.replace('[', chr(92) + '[')}[/bold]  {WITHHELD}")
     for rejection in parsed.rejected:
         aside(f"lead {rejection.index} was not read: {rejection.path}: expected {rejection.expected}")
 

@@ -33,7 +33,7 @@ LEAD_TAGS = {
     "journey_stage_from": "what tells the journey stage: events, band, or weakly tracked events",
     "readiness_band": "band of the readiness, where a rescoring of the same instant was given",
     "referral_source": "who referred the lead",
-    "condition_focus": "condition that a professional asked about; never a patient's",
+    "condition_focus": "condition a professional asked about; a patient's only with `health: consented` and consent",
     "last_verified_on": "day on which the lead's record was last verified",
     "account_verified_on": "day on which the account's record was last verified",
     "segment_versions": "segment@version of every segment",
@@ -103,12 +103,19 @@ class AudienceDestination(Section):
 
 
 class ActivationSettings(Section):
-    """How tags are made: how old memberships may be, how long tags are good, which statuses a CRM may see."""
+    """How tags are made: how old memberships may be, how long tags are good, whose statuses and health a CRM sees.
+
+    `health`: `professionals` tells of a condition those only whose work it is; `consented` also patients and others
+    whose explicit, proven consent to the use of health data stands and who limited no sharing. Without
+    `max_account_age_days` accounts are told however long ago somebody recorded or verified them.
+    """
 
     valid_days: int = Field(ge=1, le=31)
     max_state_age_days: int = Field(ge=0, le=31)
     removed_days: int = Field(ge=1, le=366)
+    max_account_age_days: int | None = Field(default=None, ge=1)
     shown_statuses: tuple[str, ...]
+    health: Literal["professionals", "consented"] = "professionals"
     crms: tuple[Crm, ...]
     audiences: tuple[AudienceDestination, ...] = ()
 

@@ -58,6 +58,10 @@ class CampaignNames(Section):
             for part in self.parts
         )
 
+    def spell(self, said: Mapping[str, str]) -> str:
+        """The name that says these words, part by part: its short words where it has some; `read` gives them back."""
+        return self.separator.join(part.short.get(said[part.id], said[part.id]) for part in self.parts)
+
     def read(self, name: str, values: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, str], tuple[str, ...]]:
         """What a name says, part by part, and what is wrong with it, in words.
 

@@ -16,6 +16,8 @@ from configs.references import reference_problems
 # Effects of the feature gate: what becomes of a datum, not of a message.
 FEATURE_EFFECTS = ("drop_feature", "mask")
 
+# Codes are bytes: 0 is unknown, and 255 never a value.
+MAX_VALUES = 254
 # What `policy/scalar.py` calls its own variables.
 _GENERATED = re.compile(r"_?[a-z]\d*|bit_.*|lead|channel|contents|fits|row|strict|zip")
 
@@ -33,6 +35,11 @@ def condition_problems(found: Mapping[str, Any], files: Mapping[tuple[str, str],
         Problem("policy/facts.yaml", name, "expected a name that the generated form of the rules does not use itself")
         for name in facts
         if _GENERATED.fullmatch(name) or keyword.iskeyword(name)
+    ]
+    problems += [
+        Problem("policy/facts.yaml", name, f"expected at most {MAX_VALUES} values, found {len(fact.values)}")
+        for name, fact in facts.items()
+        if len(fact.values) > MAX_VALUES
     ]
     problems += segment_problems(found, files)
     problems += reference_problems(found)

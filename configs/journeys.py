@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -111,7 +111,7 @@ class JourneySettings(Section):
     """
 
     unnamed_product: bool = True
-    kind_sets: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    kind_sets: Mapping[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)
     evidence: EvidenceRules = EvidenceRules(
         window_days=90,
         fair=EvidenceLevel(supporting=1, tracked_percent=30),
@@ -186,6 +186,8 @@ def _signal_problems(
         if not told or not fact.source.startswith(("leads.", "accounts.")) or field in ("jurisdiction", "us_state"):
             yield Problem(FILE, f"{at}.only_if.{field}", "expected a field of the lead or of its account")
             continue
+        if not values:
+            yield Problem(FILE, f"{at}.only_if.{field}", "expected at least one value: else it never holds")
         yield from _unknown(f"{at}.only_if.{field}", values, fact.values)
     valid = found["features"].valid_days
     ends = [valid[kind] for kind in signal.kinds if kind in valid]

@@ -156,6 +156,9 @@ def nurture_problems(found: Mapping[str, Any]) -> Iterator[Problem]:
     depths = [depth for level in nurture.depths for depth in level]
     if len(set(depths)) < len(depths):
         yield Problem(FILE, "depths", "expected each depth once")
+    for kind, depth in nurture.depth_by_event.items():
+        if depths and depth not in depths:
+            yield Problem(FILE, f"depth_by_event.{kind}", f"expected a depth of one of the levels, found {depth!r}")
     if len(nurture.kinds) > MAX_KINDS:
         yield Problem(FILE, "tracks", f"expected at most {MAX_KINDS} kinds of event, found {len(nurture.kinds)}")
     named = [(f"tracks.{track.id}.ladder", track.ladder) for track in nurture.tracks]
@@ -168,6 +171,9 @@ def nurture_problems(found: Mapping[str, Any]) -> Iterator[Problem]:
         if track.id in seen:
             yield Problem(FILE, f"tracks.{track.id}", "id already used")
         seen.add(track.id)
+        if not track.when and track.enter is None and track is not nurture.tracks[-1]:
+            expected = "expected `when` or `enter`: nobody reaches the tracks after this one"
+            yield Problem(FILE, f"tracks.{track.id}", expected)
         yield from _condition_problems(track, found["facts"], found["parameters"])
     for asset in found["assets"]:
         for name in asset.tracks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -60,9 +60,12 @@ class QualificationSettings(Section):
     lead: str | None = None
     advancement: str | None = None
     partner: str | None = None
-    thresholds: tuple[Threshold, ...] = (Threshold(id="everybody", says="warm or hot", band="warm"),)
+    # The place of a threshold is kept in eight bits.
+    thresholds: tuple[Threshold, ...] = Field(
+        default=(Threshold(id="everybody", says="warm or hot", band="warm"),), max_length=127
+    )
     fast: tuple[Bar, ...] = (Bar(band="hot"),)
-    within_hours: Mapping[LaneName, int] = Field(default_factory=dict)
+    within_hours: Mapping[LaneName, Annotated[int, Field(ge=1, le=8760)]] = Field(default_factory=dict)
     history_days: int = Field(default=180, ge=1)
     history_rows: int = Field(default=25, ge=1, le=500)
     most_records: int = Field(default=2000, ge=0)

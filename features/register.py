@@ -146,7 +146,7 @@ def _fill(
     asked: Any, offered: Any, law_of: Any, bounds: Any, united_states: int, feed: int, cut: int, max_age: int,
     codes: Any, numbers: Any,
 ) -> None:  # fmt: skip
-    today = cut // MICROSECONDS_A_DAY
+    today, asks = cut // MICROSECONDS_A_DAY, asked.any()
     for i in range(len(state)):
         fresh = vouched(recorded[i], verified[i], cut, max_age)
         here = country[i] if fresh else 0
@@ -163,7 +163,9 @@ def _fill(
         codes[6, i] = YES if len(doubted) and doubted[i] else NO
         codes[7, i] = feed
         wanted = product[i] if product[i] != 0 else asked[audience[i]]
-        codes[8, i] = _offered(offered, wanted, condition[i], here, codes[0, i])
+        # Who may be anybody may ask for anything: what an audience asks for that names nothing is not known of it.
+        if wanted != 0 or audience[i] != 0 or not asks:
+            codes[8, i] = _offered(offered, wanted, condition[i], here, codes[0, i])
         since = created[i] if obtained[i] == UNKNOWN_INSTANT else obtained[i]
         numbers[0, i], numbers[1, i] = _days(since, today), _days(screened[i], today)
         named = zone[i] if fresh else 0

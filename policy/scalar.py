@@ -329,7 +329,7 @@ class _Maker:
             fact, code = leaf
             quick = f"{code} in {fact}" if must else f"{fact} != {[code] * self.channels}"
             lines.append(f"{indent}if {quick}:")
-            if not must and by_channel.count(0) == 0:
+            if not must:
                 lines += [f"{indent}    if {code} not in {fact}: {target} |= {sum(by_channel)}", f"{indent}    else:"]
                 indent += "    "
             indent += "    "

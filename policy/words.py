@@ -50,7 +50,7 @@ class Words:
         """(leads, assets, channels)."""
         return self.own.shape[1], *self.content.shape
 
-    def spread(self, found: Masks, first: int = 0) -> None:
+    def spread(self, found: Masks, first: int) -> None:
         """Set a bit for every rule that fires, in an array (leads, assets, channels) of the leads from `first` on."""
         _spread(*self._factors(), first, found)
         if self.wide is not None:

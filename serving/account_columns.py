@@ -1,4 +1,4 @@
-"""The account segments of every lead of a batch: those that any colleague of its account holds, and its own."""
+"""What a batch tells of every lead's account: which it is, and the segments that any colleague of it holds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,20 @@ from features.intake.settle import root_of
 from features.tables import microseconds
 from models.segments.accounts import held_by_accounts, held_of_members, of_accounts, shown_for_systems
 from serving.decide import Decisions
+
+
+def account_ids(decisions: Decisions) -> dict[str, pa.Array]:
+    """The lead's own account and the system above it, by their ids; null where there is none or it is not known."""
+    known = decisions.known
+    size, ids = len(known.account_ids), pa.array(known.account_ids, pa.string())
+    account = exact(known.leads, "account", np.int32, len(known.lead_ids))
+    parent = exact(known.accounts, "parent", np.int32, size)
+    above = np.full(len(account), -1, dtype=np.int64)
+    above[account >= 0] = parent[account[account >= 0]]
+    return {
+        name: ids.take(pa.array(rows.astype(np.int64), mask=rows < 0))
+        for name, rows in (("account_id", account), ("parent_account_id", above))
+    }
 
 
 def account_segments(decisions: Decisions) -> pa.ListArray:

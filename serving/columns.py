@@ -15,7 +15,7 @@ from models.bands import REASONS
 from models.segments.statuses import NONE
 from policy.masks import Masks, as_numbers, fires, has, mark, words_of
 from policy.rulings import EFFECT_ORDER
-from serving.account_columns import account_segments
+from serving.account_columns import account_ids, account_segments
 from serving.actions.columns import action_columns, instants, passed_over_column
 from serving.arms.columns import assignment_columns
 from serving.decide import Decisions
@@ -54,6 +54,7 @@ def decision_table(decisions: Decisions) -> pa.Table:
         "engagement_suspect_share": _number(decisions.suspect_share, hidden, PROBABILITY_DIGITS),
         "primary_segment": segments.take(pa.array(np.where(hidden, -1, members.primary), mask=hidden)),
         "segments": _segments(decisions, segments),
+        **account_ids(decisions),
         "account_segments": account_segments(decisions),
         "segment_statuses": _segment_statuses(decisions),
     }
@@ -86,7 +87,7 @@ def crm_table(decisions: pa.Table) -> pa.Table:
     """What a CRM imports: one flat row a lead, text and numbers only."""
     flat = ["lead_id", "as_of", "band", "band_reason", "probability", "fit_grade", "engagement_grade"]
     flat += ["primary_segment", "action", "action_channel", "asset_id", "expires_at", "queue", "team", "route_due_at"]
-    flat += ["qualification", "lane", "next", "handover_due_at"]
+    flat += ["qualification", "lane", "next", "handover_due_at", "account_id", "parent_account_id"]
     columns: dict[str, Any] = {name: decisions[name] for name in flat}
     for name in decisions.column_names:
         if name.endswith(("_permitted", "_valid_until")):

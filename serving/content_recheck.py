@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 import numpy as np
@@ -143,7 +143,7 @@ def _sent(tables: Tables, asset: Asset, change: LabelChange, as_of: datetime, wi
     places = np.flatnonzero(tables.asset_ids == asset.asset_id)
     if not rows or not len(places):
         return Sent(0, 0, 0, 0)
-    day = datetime.combine(change.changed_on, datetime.min.time(), tzinfo=as_of.tzinfo)
+    day = datetime.combine(change.changed_on, datetime.min.time(), tzinfo=UTC)
     start, first, end = (microseconds(at) for at in (day - timedelta(days=window_days), day, as_of))
     of_it = (rows["asset"] == places[0]) & (rows["recorded_at"] <= end) & (rows["sent_at"] <= end)
     counts = []

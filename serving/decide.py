@@ -54,6 +54,18 @@ CHUNK_LEADS = 16_384
 # Up to so many leads the whole rulings are kept, so that reasons need not be worked out again.
 KEPT_LEADS = 512
 GROUPS = ("fit", "engagement", "account", SEGMENT_FEATURE)
+_WITHOUT_ASSETS = (
+    "qualifier",
+    "group_codes",
+    "arms",
+    "statuses",
+    "purposes",
+    "lead_stops",
+    "teams",
+    "_registers",
+)
+# What actions, lanes and the stages behind them rest on, beside the assets.
+_BEHIND_ACTIONS = ("claims", "products", "actions", "label_changes", "nurture", "services", "qualification", "journeys")
 _ACTION_FACTS = (
     "off_label_open",
     "adverse_event_open",
@@ -144,7 +156,7 @@ class Decider:
 
     def with_assets(self, assets: Sequence[Asset], *, requested: bool = False) -> Decider:
         """The same decider over another inventory, `requested` where it came with a request."""
-        return replace(
+        found = replace(
             self,
             requested=requested,
             inventory=Inventory.of_settings(self.settings, tuple(assets)),
@@ -157,6 +169,9 @@ class Decider:
                 self.settings.exploration.purposes,
             ),
         )
+        for name in _WITHOUT_ASSETS:  # requests bring their own assets: what does not depend on them is resolved once
+            found.__dict__[name] = getattr(self, name)
+        return found
 
     @cached_property
     def nurture(self) -> NurturePlan:
@@ -226,10 +241,14 @@ class Decider:
         return tuple(asset.asset_id for asset in self.assets)
 
     @cached_property
+    def _registers(self) -> str:
+        return self.settings.digest(*_BEHIND_ACTIONS)
+
+    @cached_property
     def assets_version(self) -> str:
-        """SHA-256 of assets, claims, registers and actions, marked where the assets came with a request."""
+        """SHA-256 of assets, registers, actions, journeys and lanes, marked where the assets came with a request."""
         parts = [asset.model_dump_json() for asset in self.assets]
-        parts.append(self.settings.digest("claims", "products", "actions", "label_changes", "nurture"))
+        parts.append(self._registers)
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
         return f"request:{digest}" if self.requested else digest
 

@@ -112,10 +112,10 @@ def best_pairs(  # type: ignore[no-untyped-def]
                     asset[i], channel[i] = a, c
         if queue[i] != 0:
             continue
-        if lane[i] == PARTNER:
-            queue[i] = _PARTNER
-        elif asset[i] >= 0 or (lane[i] >= STANDARD and _reachable(permitted, i, personal)):
-            if patients[audience[i]]:
+        if asset[i] >= 0 or (lane[i] >= STANDARD and _reachable(permitted, i, personal)):
+            if lane[i] == PARTNER:
+                queue[i] = _PARTNER
+            elif patients[audience[i]]:
                 queue[i] = _PATIENT
             elif lane[i] == FAST:
                 queue[i] = _HOT

@@ -30,8 +30,23 @@ _read_settings = settings_module.load_settings
 _shipped = functools.cache(_read_settings)
 
 
+@functools.lru_cache(maxsize=8)
+def _of_folder(folder: Path, _marks: tuple[tuple[str, int, int], ...]) -> settings_module.Settings:
+    return _read_settings(folder)
+
+
+def _marks(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """What tells that a file of a folder changed: its name, when it was written, its size."""
+    files = [(str(path), path.stat()) for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in files)
+
+
 def _shared_settings(folder: Path | None = None, **laid_on_top: Any) -> settings_module.Settings:
-    return _read_settings(folder, **laid_on_top) if folder or any(laid_on_top.values()) else _shipped()
+    if any(laid_on_top.values()):
+        return _read_settings(folder, **laid_on_top)
+    if folder is None:
+        return _shipped()
+    return _of_folder(folder, _marks(folder)) if Path(folder).is_dir() else _read_settings(folder)
 
 
 settings_module.load_settings = _shared_settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -154,6 +154,10 @@ def test_the_report_names_claims_segments_and_who_was_sent_it() -> None:
     assert one.sent is not None
     sent = (one.sent.times_before, one.sent.leads_before, one.sent.times_since, one.sent.leads_since)
     assert sent == (2, 1, 1, 1)
+    # Days are UTC days, wherever somebody asks.
+    there = day.replace(day=5).astimezone(timezone(timedelta(hours=9)))
+    (elsewhere,) = recheck(settings, about, date(2026, 6, 5), tables=tables, as_of=there).touched
+    assert elsewhere.sent == one.sent
     assert report.waiting == 1
 
 

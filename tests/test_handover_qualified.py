@@ -293,7 +293,9 @@ def test_a_distributor_goes_to_channel_management_by_eligibility_and_market(smal
     teams["channel_management"] = (Team(id="europe", markets=("DE", "FR")), Team(id="america", markets=("US",)))
     actions = shipped().actions.model_copy(update={"teams": teams})
     own = replace(base, settings=shipped().model_copy(update={"actions": actions}))
-    lead = person(audience="buyer", account_id="A1", territory="north", role="distributor_rep")
+    # Somebody may visit it: who may be contacted by nobody is handed to nobody (test_serving_journeys_review.py).
+    lead = person(audience="buyer", account_id="A1", territory="north", role="distributor_rep", source="event",
+                  obtained_at=DAY, notice_at=DAY, screened_at=DAY)  # fmt: skip
 
     def routed(**account: Any) -> tuple[str, str | None, Any, str]:
         company = Account(account_id="A1", organization_type="distributor", recorded_at=DAY, verified_at=DAY, **account)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from functools import cache
 from itertools import permutations
 from pathlib import Path
@@ -167,8 +167,10 @@ def test_a_calendar_file_is_read_back_line_by_line_and_keeps_its_ids() -> None:
     # RFC 5545: at most 75 octets a line, joined again where a line begins with a blank.
     assert max(len(line.encode()) for line in lines) <= 75 and lines[-1] == ""
     plain = text.replace("\r\n ", "")
-    assert "DESCRIPTION:sign\\, again\\; " + "ä" * 80 + " Owner: légal\r\n" in plain
+    assert "DESCRIPTION:sign\\, again\\; " + "ä" * 80 + ". Owner: légal\r\n" in plain
     assert "DTSTART;VALUE=DATE:20261101\r\nDTEND;VALUE=DATE:20261102\r\n" in plain
+    there = stamp.astimezone(timezone(timedelta(hours=9)))
+    assert as_ics([entry], there) == text, "the same instant, told elsewhere"
     later = Entry(ON + timedelta(days=9), entry.kind, entry.about, entry.owner, entry.says, overdue=False)
     ids = [line for line in as_ics([later], stamp).split("\r\n") if line.startswith("UID:")]
     assert ids == [line for line in lines if line.startswith("UID:")]

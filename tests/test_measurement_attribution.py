@@ -63,7 +63,8 @@ def measured(
         con.execute(f"CREATE OR REPLACE TABLE measured_{name} ({columns})")
         listed = list(rows)
         if listed:
-            con.executemany(f"INSERT INTO measured_{name} VALUES ({', '.join('?' * len(listed[0]))})", listed)
+            places = ", ".join([f"({', '.join('?' * len(listed[0]))})"] * len(listed))
+            con.execute(f"INSERT INTO measured_{name} VALUES {places}", [value for row in listed for value in row])
     return con
 
 

@@ -104,6 +104,33 @@ def test_accounts_that_are_alike_do_not_make_splits_of_accounts_significant() ->
     assert calls["lead"] > 80
 
 
+def test_one_account_that_fills_an_arm_makes_no_split_significant() -> None:
+    # 59 accounts of two leads and one of 120 that does what it likes: taken for 30 equal accounts an arm, every fifth
+    # split was called. Its arm is worth (120 + 2 * 29)^2 / (120^2 + 29 * 2^2) = 2.2 equal accounts.
+    rng = np.random.default_rng(3)
+    cluster = np.repeat(np.arange(60), [2] * 59 + [120])
+    test = TEST.model_copy(update={"unit": "account", "leads_per_account": 3.0, "likeness": 0.2})
+    for _ in range(40):
+        succeeded = rng.random(len(cluster)) < rng.beta(0.4, 3.6, 60)[cluster]
+        arm = (rng.permutation(60) % 2).astype(np.int8)[cluster]
+        assert compare(succeeded, arm, cluster, test, believed=True, due=True)[1][0].verdict == "too few"
+
+
+def test_accounts_of_unequal_size_are_called_at_the_nominal_rate() -> None:
+    # Sizes of a log-normal tail: 200 accounts, the largest with a tenth of the leads.
+    rng = np.random.default_rng(5)
+    test = TEST.model_copy(update={"unit": "account", "leads_per_account": 5.0, "likeness": 0.2})
+    outside = 0
+    for _ in range(400):
+        cluster = np.repeat(np.arange(200), np.ceil(np.exp(rng.normal(1, 1.2, 200))).astype(int))
+        succeeded = rng.random(len(cluster)) < rng.beta(0.4, 3.6, 200)[cluster]
+        arm = (rng.permutation(200) % 2).astype(np.int8)[cluster]
+        one = compare(succeeded, arm, cluster, test, believed=True, due=True)[1][0]
+        outside += one.low > 0 or one.high < 0
+    # Binomial with 400 and 0.05: 20 expected, 2.576 standard deviations of 4.36 are 11.2.
+    assert 9 <= outside <= 31
+
+
 @pytest.mark.parametrize("rate", [0.03, 0.12, 0.5])
 def test_looking_after_every_lead_stays_below_the_level_and_looking_naively_does_not(rate: float) -> None:
     rng = np.random.default_rng(2)

@@ -22,7 +22,7 @@ from configs.errors import InputInvalid
 from configs.measurement import MeasurementPlan
 from configs.settings import Settings, load_settings
 from features.intake.campaigns import Campaign
-from training.measurement.campaigns import campaign_results
+from training.measurement.campaigns import campaign_results, campaign_sheets
 from training.measurement.funnel_sheets import follow
 from training.measurement.kpis import kpis_of
 from training.measurement.reading import Measured, open_measured
@@ -155,6 +155,40 @@ def test_segments_and_campaigns_add_up_to_the_same(tmp_path: Path) -> None:
             c = row.counted
             assert results.of_segment(row.segment) == (c.leads, c.mql, c.sql, c.booked, c.value_cents)
         assert sum(row.spend_cents for row in kpis.segments) == results.spend.total == 106_667
+
+
+def test_what_nobody_says_a_campaign_spent_is_not_told_as_nothing(tmp_path: Path) -> None:
+    world = clinic()
+    world["campaigns"][1] = {**world["campaigns"][1], "spend": ""}
+    world["touches"] += [
+        {"touch_id": "V", "lead_id": "L23", "sent_at": at("05-01"), "channel": "email", "campaign_id": "C9"}
+    ]
+    world["outcomes"] += [{"lead_id": lead, "kind": "mql", "occurred_at": at("05-02")} for lead in ("L23", "L24")]
+    with opened(written(tmp_path, **world)) as found:
+        sheet = campaign_sheets(found)[0].to_json()
+    cost = {row["campaign"]: (row["mql"], row["spend"], row["cost_per_mql"]) for row in sheet["rows"]}
+    # C2 names no spend, C9 is not in the file, and L24 was reached by none: none of the three is a free lead.
+    assert cost == {
+        "C1": (10, 96_666, 9_667),
+        "C2": (2, None, None),
+        "C9": (1, None, None),
+        "no campaign": (1, None, None),
+    }
+    assert sheet["total"]["spend"] == 96_666
+    assert any("C2" in note for note in sheet["notes"])
+    assert any("C9" in note for note in sheet["notes"])
+
+
+def test_every_part_of_a_wide_table_names_its_rows(tmp_path: Path) -> None:
+    written(tmp_path, **clinic())
+    told = CliRunner().invoke(
+        app, ["report", "campaigns", "--data", str(tmp_path), "--as-of", "2026-07-01"], env={"COLUMNS": "60"}
+    )
+    table = told.stdout.partition("Campaigns by segment")[2].partition("Reconciliation")[0]
+    headings = [line for line in table.splitlines() if line.startswith("campaign ")]
+    assert len(headings) > 1
+    # A campaign has a row for each segment, so that its id alone names none of them.
+    assert all(line.split()[:2] == ["campaign", "segment"] for line in headings)
 
 
 def test_an_outcome_before_the_campaign_reached_its_lead_belongs_to_none(tmp_path: Path) -> None:

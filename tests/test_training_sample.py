@@ -219,6 +219,7 @@ NOT_MADE = {
     "accounts": {"pathway_stage", "patient_population", "use_case", "decision_moment", "decision_path",
                  "adoption_speed", "implementation_stage", "partner_eligible", "target_market", "training_readiness"},
     "suppressions": {"topic", "product"},
+    "campaigns": {"offers"},
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+import policy.scalar
 from configs.cards import Gate, Parameter, RuleCard
 from configs.conditions import leaves, parse
 from configs.errors import ConfigInvalid, LeadwellError
@@ -135,19 +136,35 @@ def too_much(settings: Settings, on: date) -> str | None:
     seven = CHANNELS[:7]
     stop = ("forbid", "ly = 'yes'", seven)
     tried = (
-        ("300 rules", [stop] * 300, seven, True), ("300 permits", [("permit", "ly = 'yes'", seven)] * 300, seven, True),
+        ("129 rules", [stop] * 129, seven, True), ("129 permits", [("permit", "ly = 'yes'", seven)] * 129, seven, True),
         ("a no_score card about a channel", [("no_score", "cy = 'yes'", seven)], seven, False),
         ("nine channels", [stop], CHANNELS, True),
+        ("a card that mixes lead and content in 16 ways", [("forbid", _mixed(4), seven)], seven, True),
+        ("a card that mixes lead and content in 32 ways", [("forbid", _mixed(5), seven)], seven, False),
+        ("a permit that mixes them so", [("permit", _mixed(5), seven)], seven, False),
     )  # fmt: skip
-    for what, cards, channels, fits in tried:
-        try:
-            Book.load(small_settings(settings, cards, channels, on), on, "send")
-            found = True
-        except ConfigInvalid:
-            found = False
-        if found != fits:
-            return f"{what}: {'refused' if fits else 'taken'}"
+    before = policy.scalar.MAX_CHOICES
+    policy.scalar.MAX_CHOICES = 16  # a card of as many as are allowed takes seconds
+    try:
+        for what, cards, channels, fits in tried:
+            if _taken(small_settings(settings, cards, channels, on), on) != fits:
+                return f"{what}: {'refused' if fits else 'taken'}"
+    finally:
+        policy.scalar.MAX_CHOICES = before
     return _days_wrongly(settings, on)
+
+
+def _taken(settings: Settings, on: date) -> bool:
+    try:
+        Book.load(settings, on, "send")
+    except ConfigInvalid:
+        return False
+    return True
+
+
+def _mixed(pairs: int) -> str:
+    """A condition that is the choice of two in each of so many pairs of a fact of the lead and one of the asset."""
+    return " OR ".join(f"(l20 = 'v{n}' AND a20 = 'v{n}')" for n in range(1, pairs + 1))
 
 
 def _days_wrongly(settings: Settings, on: date) -> str | None:

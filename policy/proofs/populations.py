@@ -45,7 +45,7 @@ def few_of(book: Book, seed: int) -> list[Population]:
         population(book, 5, 3, seed, 0.0, absent=0.5),
         wide(population(book, 3, 2, seed, 0.0)),
         shrunk(population(book, 3, 2, seed, 0.0)),
-        population(book, 4, 1, seed, 0.0),
+        population(book, 2, 1, seed, 0.0),
         *(plain(book, population(book, 1, 1 + k, seed + k, 0.0)) for k in range(3)),
     ]
 
@@ -108,6 +108,15 @@ def wide(drawn: Population) -> Population:
     for column in columns.values():
         column.reshape(-1)[0] = 256 if column.dtype.kind == "u" else 2**40
         column.reshape(-1)[-1] = STRAY if column.dtype.kind == "u" else -7
+    return Population(drawn.n, drawn.assets, columns)
+
+
+def unsigned(drawn: Population) -> Population:
+    """The same with numbers that cannot be below 0, and so are all known."""
+    columns = {
+        fact: column if column.dtype.kind == "u" else np.where(column < 0, 0, column).astype(np.uint64)
+        for fact, column in drawn.columns.items()
+    }
     return Population(drawn.n, drawn.assets, columns)
 
 

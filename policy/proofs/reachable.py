@@ -110,6 +110,16 @@ REACHABLE: tuple[Reachable, ...] = (
         )
         for j in ("US", "UK", "CA")
     ),
+    _open(
+        "an objection to profiling stops audiences only",
+        [channel for channel in EVERY if channel != "ads"],
+        f"{_lead('DE', 'hcp')} AND {_PROMOTED} AND profiling_objection = 'yes'",
+    ),
+    _open(
+        "what asks for no step, where no service is offered",
+        EVERY,
+        f"{_lead('DE', 'hcp')} AND {_PROMOTED} AND asset_call_to_action = 'none' AND service_offered = 'no'",
+    ),
     *(
         _open(
             f"{j}: another place's list",

@@ -122,6 +122,13 @@ RESTATED_PROMISES: tuple[Promise, ...] = (
         EVERY,
         (f"NOT audience = 'hcp' OR {BARE} OR asset_value_transfer = 'no'"),
     ),
+    Promise("S-STOPS", "no audience of a platform after an objection", ("ads",), "profiling_objection = 'no'"),
+    Promise(
+        "S-CONTENT",
+        "steps towards a booking only where the service is offered",
+        EVERY,
+        f"{BARE} OR NOT asset_call_to_action IN ('contact', 'trial', 'buy') OR service_offered = 'yes'",
+    ),
     Promise(
         "S-CONTENT",
         "prescription promotion outside the United States",

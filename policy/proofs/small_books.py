@@ -15,10 +15,10 @@ from typing import Any
 from configs.cards import Effective, FactDeclaration, Parameter, RuleCard
 from configs.settings import Settings
 
-_SIZES = {"3": 3, "9": 9, "20": 20}
+_SIZES = {"3": 3, "9": 9, "20": 20, "140": 140}
 _SCOPES = {"l": "lead", "c": "channel", "a": "asset", "f": "lead_asset", "m": "asset_channel"}
 # Long enough to be no name that the generated Python uses itself.
-_LONG = re.compile(r"\b([lcafm])(3|9|20|n|y)\b")
+_LONG = re.compile(r"\b([lcafm])(3|9|20|140|n|y)\b")
 CHANNELS = ("email", "sms", "phone", "rep_visit", "mail", "event", "ads", "fax", "telex")
 _BLOCKS = ("forbid", "reroute", "review", "suppress_until", "limit_content")
 Card = tuple[str, str, tuple[str, ...]]  # effect, condition, channels
@@ -51,7 +51,7 @@ def small_books(settings: Settings, on: date, seed: int = 6) -> Iterator[tuple[s
     permit = ("permit", "ly = 'yes' OR l3 <> 'v1'", seven)
     yield "no card at all", made([])
     yield "one fact of the lead", made([("permit", "l3 = 'v1'", seven)])
-    yield "one permit, one stop", made([permit, ("forbid", "ln > 2", seven)])
+    yield "one permit, one stop", made([permit, ("forbid", "ln = 0", seven)])
     for short, scope in _SCOPES.items():
         if short != "l":
             cards = [permit, ("forbid", f"{short}3 <> 'v2'", seven), ("review", f"{short}n >= 2", seven[1:4]),
@@ -66,8 +66,8 @@ def small_books(settings: Settings, on: date, seed: int = 6) -> Iterator[tuple[s
         [("forbid", f"l20 IN ('v{n}', 'v{n + 3}') OR c3 = 'v1'", seven) for n in range(1, 5)]
         + [("forbid", f"l9 = 'v{n}' AND l9 <> 'v9'", seven) for n in range(1, 4)] + [permit]
     )  # fmt: skip
-    # As many as two words hold: the last rule lies beside the bit of an error.
-    yield "127 of each kind", made(many_cards(127))
+    # As many as two words hold: the last rule lies beside the bit of an error. Permits take one word.
+    yield "127 stops", made(many_cards(127, 40, 64))
     yield "who may not be scored", made(
         [permit, ("no_score", "l3 = 'v1'", seven[:1]), ("no_score", "ly <> 'no' AND ln < 3", seven),
          ("no_score", _SHAPES[-1], seven), ("no_score", "l9 = 'v2' OR ly = 'no'", seven[2:]),
@@ -75,19 +75,25 @@ def small_books(settings: Settings, on: date, seed: int = 6) -> Iterator[tuple[s
     )  # fmt: skip
     for count in (2, 9):
         own = CHANNELS[:count]
-        yield f"{count} channels", made([*_drawn(pick, 8, own), ("permit", "ln >= 0 OR cy = 'yes'", own)], own)
+        others = [("permit", "ln >= 0 OR cy = 'yes'", own), ("forbid", _SHAPES[-2], own[:1])]
+        yield f"{count} channels", made([*_drawn(pick, 8, own), *others], own)
     for number in range(6):
         yield f"drawn {number}", made(_drawn(pick, 14, seven))
 
 
-def many_cards(count: int) -> list[Card]:
-    """So many stops, permits and cards about scoring, of shapes that the compiler treats apart among simple ones."""
+def many_cards(stops: int, permits: int, scoring: int) -> list[Card]:
+    """So many cards of each kind, of shapes that the compiler treats apart among simple ones."""
     seven, found = CHANNELS[:7], list[Card]()
-    for n in range(count):
+    for n in range(max(stops, permits, scoring)):
         some, value = seven if n % 7 else seven[1:3], f"'v{n % 20 + 1}'"
         stop = _SHAPES[n // 3 % len(_SHAPES)] if n % 3 == 0 else f"{'lcafm'[n % 5]}20 = {value}"
-        found += [(_BLOCKS[n % 5], stop, some), ("no_score", f"l20 = {value} OR ln = {n}", some)]
-        found.append(("permit", _SHAPES[-1 - n // 3 % len(_SHAPES)] if n % 3 == 1 else f"l20 = {value}", some))
+        permit = _SHAPES[-1 - n // 3 % len(_SHAPES)] if n % 3 == 1 else f"l20 = {value}"
+        each = (
+            (_BLOCKS[n % 5], stop, stops),
+            ("permit", permit, permits),
+            ("no_score", f"l20 = {value} OR ln = {n}", scoring),
+        )
+        found += [(effect, text, some) for effect, text, count in each if n < count]
     return found
 
 
@@ -131,6 +137,9 @@ _SHAPES = (
     "my <> 'yes' AND m9 = 'v9'",
     # Numbers beyond what a column holds, and what does not come out small when it is multiplied out.
     "ln < 2147483646 AND cn > 1",
+    "ln <= 2147483645 OR c3 = 'v1'",
+    # A code that needs a byte of its own.
+    "l140 IN ('v1', 'v7', 'v130') OR c140 = 'v140'",
     "ln <= 2147483647 AND l3 = 'v1'",
     "cn >= 3000000000 OR c3 = 'v2'",
     "(l3 = 'v1' AND c3 = 'v1' AND a3 = 'v1') OR (l9 = 'v1' AND c9 <> 'v2' AND a9 = 'v3') OR "

@@ -32,14 +32,37 @@ SAME: Mapping[Where, str] = {
      "full = {'lead': (n, 1, 1), 'channel': (n, 1, width), 'asset': (1, assets, 1), "
      "'lead_asset'...: 1 to 2, once more, once more, once more"):
         "Facts of assets are packed for two leads alike, and read for the first.",
+    ("policy.words.Program._keys",
+     "full = {'lead': (n, 1, 1), 'channel': (n, 1, width), 'asset': (1, assets, 1), "
+     "'lead_asset'...: 1 to 2"):
+        "Facts of the lead are packed twice alike, and the first of the two is read.",
+    ("policy.words.Program._keys",
+     "full = {'lead': (n, 1, 1), 'channel': (n, 1, width), 'asset': (1, assets, 1), "
+     "'lead_asset'...: 1 to 2, once more"):
+        "Facts of the lead are packed twice alike, and the first of the two is read.",
+    ("policy.words.Program._keys",
+     "full = {'lead': (n, 1, 1), 'channel': (n, 1, width), 'asset': (1, assets, 1), "
+     "'lead_asset'...: 1 to 2, once more, once more"):
+        "Facts by channel are packed twice alike, and the first of the two is read.",
+    ("policy.words.Program._keys",
+     "full = {'lead': (n, 1, 1), 'channel': (n, 1, width), 'asset': (1, assets, 1), "
+     "'lead_asset'...: 1 to 2, once more, once more, once more, once more, "
+     "once more, once more"):
+        "Facts by asset and channel are packed for two leads alike, and read for the first.",
     ("policy.clauses._implies", "places & ~other.get(fact, 0): BitAnd to BitOr"):
         "Clauses that another implies are kept; they hold wherever the other does.",
     ("policy.clauses.clauses_of", "len(found) * len(others) > MAX_CLAUSES * MAX_CLAUSES: Gt to GtE"):
         "Such a rule is read one by one instead; a test draws this line elsewhere.",
     ("policy.rulings._few", "by_asset(domain, columns, scalar.asset, 0, assets, width): 0 to 1"):
         "Facts of assets have one cell for all leads, so any lead reads it.",
-    ("policy.scalar._Maker._varied", "by_channel.count(0) == 0: 0 to 1"):
-        "Whether channels are settled at once; a channel that is not covered adds no bit.",
+    ("policy.scalar._Maker._varied", "self._names(0): 0 to 1"):
+        "Names of facts that have one name on all channels; only parts without a fact by channel come here.",
+    ("policy.scalar._Maker._varied",
+     "if not must: lines += [f'{indent} if {code} not in {fact}: {target} |= {sum(by_channel)}',...: not must"):
+        "Whether channels are settled at once; where the code must be there, the line before has seen it.",
+    ("policy.scalar._Maker._varied",
+     "if not must: lines += [f'{indent} if {code} not in {fact}: {target} |= {sum(by_channel)}',...: without Not"):
+        "Whether channels are settled at once; where the code must be there, the line before has seen it.",
     ("policy.scalar._Remembered.__missing__", "len(self) >= MOST: GtE to Gt"):
         "One more answer is remembered before all are forgotten.",
     ("policy.words.Program._words", "_content(group, keys, 'fit', assets, 1): 1 to 2"):
@@ -72,6 +95,68 @@ SAME: Mapping[Where, str] = {
         "Facts are spread over more bytes; where a fact lies is written down with it.",
     ("policy.clauses._layer", "1 << BYTE: 1 to 2"):
         "Tables get places that no byte can ask for.",
+    ("policy.clauses._layer", "int(own.max()) + 1: 1 to 2"):
+        "Whether a place suffices is asked of one place more, which no byte holds.",
+    ("policy.clauses.clauses_of", "1 << BYTE: LShift to RShift"):
+        "Every rule is read one by one instead, slowly; a test draws this line elsewhere by MAX_CLAUSES.",
+    ("policy.clauses._top", "own[-1] <= MAX_NUMBER: LtE to Lt"):
+        "A fact that is compared with just this number is read one by one instead.",
+    ("policy.code_rows.by_asset", "np.broadcast_to(full, (1, assets, channels)): 1 to 2"):
+        "Facts of assets are the same for all leads, and only the first is read.",
+    ("policy.code_rows.by_lead", "zip(*found, strict=True): True to False"):
+        "Each list was made of just as many leads, in the loop above.",
+    ("policy.scalar._Maker._often_asked", "(leaf.codes if one.must else leaf.others).bit_count() > 1: 1 to 2"):
+        "Only by which question a code is asked for; a test asks all facts in each of the two ways.",
+    ("policy.scalar._Maker._often_asked", "(leaf.codes if one.must else leaf.others).bit_count() > 1: Gt to GtE"):
+        "Only by which question a code is asked for; a test asks all facts in each of the two ways.",
+    ("policy.scalar._Maker._often_asked", "asked.count(fact) > 2: 2 to 3"):
+        "Only by which question a code is asked for; a test asks all facts in each of the two ways.",
+    ("policy.scalar._Maker._often_asked", "asked.count(fact) > 2: Gt to GtE"):
+        "Only by which question a code is asked for; a test asks all facts in each of the two ways.",
+    ("policy.scalar._Maker._often_asked", "leaf.codes if one.must else leaf.others: if and else swapped"):
+        "Only by which question a code is asked for; a test asks all facts in each of the two ways.",
+    ("policy.words._asked", "np.zeros((0, 0), dtype=np.uint64): 0 to 1"):
+        "Tables of no look-up are never asked.",
+    ("policy.words._asked", "np.zeros((0, 0, 0), dtype=np.uint8): 0 to 1, once more"):
+        "Keys of no look-up are never asked.",
+    ("policy.words._asked", "np.zeros((0, 0, 0), dtype=np.uint8): 0 to 1, once more, once more"):
+        "Keys of no look-up are never asked.",
+    ("policy.masks.of_numbers", "np.frombuffer(packed, dtype='<u8').reshape(-1, words): 1 to 2"):
+        "numpy takes any size below 0 for the one that is left over.",
+    ("policy.words._content", "table[keys[scope][row, :, 0]].reshape(assets, -1): 1 to 2"):
+        "numpy takes any size below 0 for the one that is left over.",
+    ("policy.words._content", "zip(looked.rows, looked.levels, looked.tables, strict=True): True to False"):
+        "`_layer` makes the three of one list.",
+    ("policy.words._flat", "column > 255: Gt to GtE"):
+        "No fact has a value of code 255 (`configs.checks.MAX_VALUES`), so it is read as 0, unknown, either way.",
+    ("policy.words._flat", "column.dtype != kind: NotEq to Eq"):
+        "Wider codes and numbers are read as they are, and mean the same; one type is one compiled kernel.",
+    ("policy.words._flat",
+     "np.ascontiguousarray(column if column.shape == shape else np.broadcast_to(column, shape))....: 1 to 2"):
+        "numpy takes any size below 0 for the one that is left over.",
+    ("features.evaluate._among", "column > 255: Gt to GtE"):
+        "No fact has a value of code 255 (`configs.checks.MAX_VALUES`), so it is read as 0, unknown, either way.",
+    ("policy.rulings._wide", "of_numbers(found, (first + second) * width).reshape(n, assets, -1): 1 to 2"):
+        "numpy takes any size below 0 for the one that is left over.",
+    ("policy.rulings._usable", "zip(shape, wanted[scope], strict=True): True to False"):
+        "Both have three sizes: a column of another number of axes was refused just before.",
+    ("policy.code_rows.by_asset", "zip(*fields, strict=True): True to False"):
+        "Each field was just made of as many codes as there are assets.",
+    ("policy.clauses._every", "1 << top + 1: LShift to RShift"):
+        "All bits instead of a fact's own: no code has a place above, and clauses that always hold are kept.",
+    ("policy.words._flat", "-1 if column.dtype.kind == 'i' else 0: 1 to 2"):
+        "Any number below 0 is unknown, -2 as well as -1.",
+    ("policy.words.Program._words", "_NONE.reshape(0, 0): 0 to 1, once more"):
+        "It has no rows either way, and is read only where it has some.",
+    ("policy.rulings.Rulings.parts",
+     "not isinstance(self.block_words, tuple) or not isinstance(self.permit_words, tuple): Or to And"):
+        "`rule` makes both words or both masks, never one of each.",
+    ("policy.rulings.Rulings.parts", "max(1, _PART // (self.shape[1] * self.shape[2])): 1 to 2"):
+        "Only how many leads are taken at a time where one has more masks than all should have together.",
+    ("policy.scalar.Scalar.of_one", "held[0] == asked: 0 to 1"):
+        "What the assets say is worked out each time instead of remembered.",
+    ("features.evaluate._among", "column < 0: Lt to LtE"):
+        "Code 0 is read as 0 instead of as itself.",
     ("policy.rulings.Rulings.rule_ids", "self.explain(lead, asset, channel, words=False): False to True"):
         "Only the id of each entry is taken; without words it is quicker.",
     ("policy.rulings.Rulings.explain_score", "self._entry(rule, lead, 0, 0): 0 to 1"):
@@ -95,6 +180,10 @@ LEFT: Mapping[Where, str] = {
         "Narrows: stops calls to Germany too; no lead of L-OPEN must stay open to calls there.",
     ("AU-01", "phone added"):
         "Narrows: stops calls to Australia too; no lead of L-OPEN must stay open to calls there.",
+    ("EU-03-STALE", "ads added"):
+        "Narrows: an old consent would stop audiences of platforms too, where stale records stop nearly the same.",
+    ("US-07", "applies_when: without audience = 'patient'"):
+        "Narrows: stops professionals in Texas too where records of health are the source; no example has one.",
     ("FRQ-02", "applies_when: asset_intent with medical_information"):
         "Narrows: the cap would stop medical information too; the card has no example of it beyond the cap.",
     ("US-05", "unless_surely: local_minute_from >= to >"):

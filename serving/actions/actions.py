@@ -91,8 +91,10 @@ class ActionPlan:
             for g, stage in enumerate(stages):
                 suits[s, g, -1] = g >= evaluation
                 for a, asset in enumerate(assets):
-                    suits[s, g, a] = asset.intent in intents and settings.first_stage(asset) <= g
                     offered = asset.asset_id in segment.offers.get(stage, ())
+                    # INVARIANT: never beyond the stage: what is made for later ones only waits, unless offered here.
+                    here = offered or not asset.stages or min(map(stages.index, asset.stages)) <= g
+                    suits[s, g, a] = asset.intent in intents and here and settings.first_stage(asset) <= g
                     # INVARIANT: never shallower than the stage where something of the stage may be sent.
                     worth[s, g, a] = OFFERED * offered + OF_STAGE * (offered or stage in asset.stages)
         audience = vocabularies["audience"]

@@ -41,6 +41,7 @@ _QUEUE_FACTS: dict[str, list[Any]] = {
 # A matter that a person takes over whatever is permitted, and what is withheld to be measured against.
 _ENDS_AUTOMATION = frozenset({"meeting", "handover", "holdout"})
 FOLLOWED_UP = ("meeting", "handover")
+_UNTOLD = frozenset({"no_score", "adverse_event"})
 _MATTERS = {
     "adverse_event": "A possible adverse event or product complaint goes to {queue}",
     "off_label": "An off-label question goes to {queue}; promotion of the product waits until it is closed",
@@ -98,14 +99,7 @@ def _nothing(decisions: Decisions, row: int, band: str, channels: dict[str, Any]
     if key in _ENDS_AUTOMATION:
         because = [_QUEUE_FACTS[key]]
         says = "Nothing is sent: " + ("a person follows up" if key in FOLLOWED_UP else "measured against")
-    elif decisions.nurtured.row("waits")[row]:
-        because = waiting(decisions, row)
-        says = f"Nothing is sent before {because[0][2]}: the follow-up of what the lead did begins then"
-    elif any(answer["permitted"] for answer in channels.values()):
-        segment, _, stage = _chosen_for(decisions, row, band)
-        because = [["suitable_content", "known", "none"], segment, stage]
-        says = f"Nothing that suits {segment[2]} at {stage[2]} may be sent: an approved asset is missing"
-    else:
+    elif not any(answer["permitted"] for answer in channels.values()):
         because = _blocking(channels)
         missing = None if decisions.replay else _missing(decisions, row, channels)
         says = "Nothing is permitted"
@@ -115,6 +109,19 @@ def _nothing(decisions: Decisions, row: int, band: str, channels: dict[str, Any]
                 for fact, state, *_ in missing["facts"]
             )
             says += f"; by {CHANNEL_WORDS.get(missing['channel'], missing['channel'])} it might be, once known: {names}"
+    elif key in _UNTOLD:
+        # INVARIANT: of who may not be profiled, or may have been harmed, nothing is told that it did.
+        because, says = [_QUEUE_FACTS[key]], "Nothing is sent: the person's own matter comes first"
+    elif key != "off_label" and decisions.nurtured.row("waits")[row]:  # a reply waits for nothing
+        because = waiting(decisions, row)
+        says = f"Nothing is sent before {because[0][2]}: the follow-up of what the lead did begins then"
+    else:
+        segment, _, stage = _chosen_for(decisions, row, band)
+        because = [["suitable_content", "known", "none"], segment, stage]
+        says = f"Nothing that suits {segment[2]} at {stage[2]} may be sent: an approved asset is missing"
+        if others := ", ".join(_other_purposes(decisions, row)):
+            because += [["asset_intent", "known", others], ["segment_purpose", "known", _purpose(decisions, row)]]
+            says += f"; what the rules let through is {_spoken(others)}, and the segment is not"
     return {
         "action": "owner_follow_up" if key in FOLLOWED_UP else "none",
         "channel": None,
@@ -126,6 +133,21 @@ def _nothing(decisions: Decisions, row: int, band: str, channels: dict[str, Any]
         "missing": missing,
         "says": says,
     }
+
+
+def _purpose(decisions: Decisions, row: int) -> str:
+    return decisions.decider.segment_map.definitions[int(decisions.members.primary[row])].purpose
+
+
+def _other_purposes(decisions: Decisions, row: int) -> list[str]:
+    """Intents of content that the rules let through and the primary segment, by its purpose, never carries."""
+    carried = decisions.decider.settings.actions.intents_by_purpose
+    by_purpose = {str(purpose): set(intents) for purpose, intents in carried.items()}
+    fitting = by_purpose.get(_purpose(decisions, row))
+    passes: list[list[bool]] = decisions.rulings.passes[row].tolist()
+    # The last row of what passes is a contact without any asset.
+    found = {str(one.intent) for one, let in zip(decisions.decider.assets, passes[:-1], strict=True) if any(let)}
+    return sorted(found) if fitting is not None and found and not found & fitting else []
 
 
 def _chosen_for(decisions: Decisions, row: int, band: str) -> list[list[Any]]:

@@ -18,8 +18,9 @@ ROWS = (
 # Rows of the table of assets.
 ASSET_ROWS = ("level", "stage", "side", "product", "overview", "reply", "topic")
 # Rows of the tables by code, and of the codes of leads.
-TABLES = ("level_of_depth", "level_of_kind", "column", "role", "audience", "stage", "band", "fast")
-(_LEVEL_OF_DEPTH, _LEVEL_OF_KIND, _COLUMN, _OF_ROLE, _OF_AUDIENCE, _STAGE_OF_CODE, _STAGE_OF_BAND, _FAST) = range(8)
+TABLES = ("level_of_depth", "level_of_kind", "column", "role", "audience", "stage", "band", "fast", "valid")
+(_LEVEL_OF_DEPTH, _LEVEL_OF_KIND, _COLUMN, _OF_ROLE, _OF_AUDIENCE, _STAGE_OF_CODE, _STAGE_OF_BAND, _FAST,
+ _VALID) = range(9)  # fmt: skip
 CODES = ("product_interest", "role", "audience", "buying_stage", "stage_evidence", "off_label_open")
 _PRODUCT, _ROLE, _AUDIENCE, _SHOWN, _EVIDENCE, _ASKED = range(6)
 _WEAK, _NEVER = 1, -1
@@ -27,16 +28,25 @@ NO_LEVEL = -1
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def touched(lead, asset, sent, asset_of, assets, today, days, seen, last):  # type: ignore[no-untyped-def]
-    """Raise the level that each lead has been sent, and the day on which something was last sent."""
+def touched(  # type: ignore[no-untyped-def]
+    lead, asset, sent, intent, medical, asset_of, assets, segment_product, primary, codes, today, days, seen, last
+):  # fmt: skip
+    """Raise the level that each lead has been sent of its own product or of none, and the day something was last sent.
+
+    INVARIANT: a reply of medical information (the intent `medical`, or its asset) deepens nothing and answers nothing.
+    """
     for i in range(len(lead)):
         row = lead[i]
-        if row < 0 or row >= len(seen):
+        at = asset_of[asset[i]] if 0 <= asset[i] < len(asset_of) else -1
+        if row < 0 or row >= len(seen) or (medical and intent[i] == medical) or (at >= 0 and assets[5, at]):
             continue
         day = sent[i] // MICROSECONDS_A_DAY
         last[row] = max(last[row], day)
-        at = asset_of[asset[i]] if 0 <= asset[i] < len(asset_of) else -1
-        if at >= 0 and today - day <= days:
+        if at < 0 or today - day > days:
+            continue
+        wanted, own, of_segment = assets[3, at], codes[_PRODUCT, row], segment_product[primary[row]]
+        exact = (wanted == own) | (wanted == of_segment)
+        if wanted == 0 or exact or (own == 0 and of_segment == 0):
             seen[row] = max(seen[row], assets[0, at])
 
 
@@ -63,8 +73,8 @@ def paths(  # type: ignore[no-untyped-def]
 
     `tables` has the rows `TABLES` by code, `codes` the rows `CODES` by lead. `days` has for each kind of event that
     matters the days after and within which it is answered, then a row a track: within how many days it opens that one.
-    Only events of the lead's own product, or of none, count, and only those a person likelier made than not. `sent` is
-    the level that a lead was sent.
+    Only events of the lead's own product, its segment's or none count, of a lead of which neither is known all do; and
+    only those a person likelier made than not. `sent` is the level that a lead was sent.
     """
     newest = np.empty(days.shape[1], dtype=np.int32)
     tracks = len(days) - 2
@@ -81,6 +91,8 @@ def paths(  # type: ignore[no-untyped-def]
             if np.int32(word >> np.uint64(37)) & 31 < least:
                 continue
             kind = np.int32(word >> np.uint64(16)) & 0xFF
+            if age > tables[_VALID, kind]:  # so old that it counts nowhere
+                continue
             if age <= seen_days:
                 depth = np.int32(word >> np.uint64(32)) & 31
                 level = tables[_LEVEL_OF_DEPTH, depth]

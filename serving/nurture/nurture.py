@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 from configs.content import ActionSettings, Asset
 from configs.nurture import MAX_PLACES, NurtureSettings, Step
 from configs.settings import Settings
-from features.columns import exact
+from features.columns import MAX_AGE_DAYS, exact
+from features.engagement import EngagementPlan
 from features.evaluate import Domain
 from features.facts import Facts
+from features.history import NEVER_COMMERCIAL_INTENT
 from features.inventory import Inventory
+from features.standing import NEVER_DAYS
 from features.tables import Known
 from serving.nurture.kernels import (
     ASSET_ROWS,
@@ -94,13 +97,15 @@ class NurturePlan:
     assets: NDArray[np.int16]
     only: NDArray[np.uint64]
     step_worth: NDArray[np.int16]
+    medical: int
 
     @classmethod
     def of(cls, settings: Settings, assets: Sequence[Asset], inventory: Inventory, domain: Domain) -> NurturePlan:
         """Resolve loaded settings against these assets."""
         own, actions, words = settings.nurture, settings.actions, settings.vocabularies
         tables = np.full((len(TABLES), _CODES), -1, dtype=np.int16)
-        levels, shown, columns, roles, audiences, of_code, of_band, fast = tables
+        levels, shown, columns, roles, audiences, of_code, of_band, fast, valid = tables
+        valid[:] = np.minimum(EngagementPlan.of(settings.features, words).valid_days, MAX_AGE_DAYS)
         for level, depths in enumerate(own.depths):
             for depth in depths:
                 levels[words["depth"].code(depth)] = level
@@ -142,6 +147,7 @@ class NurturePlan:
             assets=_asset_table(own, actions, assets, words, levels),
             only=np.array([*(_bits(own, asset) for asset in assets), 0], dtype=np.uint64),
             step_worth=_step_worth(own, actions, assets),
+            medical=words["intent"].code(NEVER_COMMERCIAL_INTENT),
         )
 
     @cached_property
@@ -184,9 +190,11 @@ class NurturePlan:
         INVARIANT: order of rows, what other products' events say and what is not known yet change nothing.
         """
         n = facts.n
-        sent, last_sent = self._sent(known, n)
-        found = np.empty((len(ROWS), n), dtype=np.int32)
         codes = _codes(facts)
+        sent, last_sent = self._sent(known, plan, primary, codes)
+        # Whom we met since has had an answer: what was done before the meeting asks for no follow-up.
+        last_sent = np.maximum(last_sent, known.as_of_day - _days_since_meeting(facts)).astype(np.int32)
+        found = np.empty((len(ROWS), n), dtype=np.int32)
         paths(
             known.event_starts, known.event_words, known.as_of_day, self._least, self.settings.seen_days,
             self.settings.overdue_days, self.tables, self.days, plan.segment_product, primary, band, codes,
@@ -218,15 +226,19 @@ class NurturePlan:
         )  # fmt: skip
         return fit
 
-    def _sent(self, known: Known, n: int) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
+    def _sent(
+        self, known: Known, plan: ActionPlan, primary: IntArray, codes: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
         """The deepest level each lead was sent, and the last day something was."""
+        n = len(primary)
         seen, last = np.full(n, NO_LEVEL, dtype=np.int16), np.full(n, _NO_TOUCH, dtype=np.int32)
         rows = known.touches
         size = len(rows["lead"]) if rows else 0
         if size:
             touched(
                 exact(rows, "lead", np.int32, size), exact(rows, "asset", np.int32, size),
-                exact(rows, "sent_at", np.int64, size), self.inventory.places_of(known.asset_ids), self.assets,
+                exact(rows, "sent_at", np.int64, size), exact(rows, "intent", np.uint8, size), self.medical,
+                self.inventory.places_of(known.asset_ids), self.assets, plan.segment_product, primary, codes,
                 known.as_of_day, self.settings.seen_days, seen, last,
             )  # fmt: skip
         return seen, last
@@ -257,6 +269,15 @@ def _codes(facts: Facts) -> NDArray[np.uint8]:
         if column is not None:
             found[row] = column.reshape(-1)
     return found
+
+
+def _days_since_meeting(facts: Facts) -> IntArray:
+    """Days since the last meeting of each lead ended, beyond any day where there was none or nobody knows of one."""
+    column = facts.columns.get("days_since_meeting")
+    if facts.one is not None:
+        column = np.array([facts.one.get("days_since_meeting", -1)])
+    days = np.full(1, -1) if column is None else column.reshape(-1)
+    return np.where(days < 0, NEVER_DAYS, days)
 
 
 def _sides(own: NurtureSettings, vocabulary: Any, key: str) -> NDArray[np.uint8]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
+from configs.nurture import Step
+from features.tables import NO, YES
 from policy.reasons import because as because_of
 from serving.decisions import Decisions
 from serving.kernels import QUEUE_KEYS
@@ -19,6 +21,12 @@ EXITS = {
     "off_label": ["off_label_open", "known", "yes"],
     "no_score": ["no_score", "known", "yes"],
 }
+# Facts that end a track whoever's queue the lead is in: somebody talks to it already; the first that holds is told.
+TAKEN = {"meeting": "meeting_booked", "handover": "handover_open"}
+# What a step may ask for that ends in a booking or purchase (SVC-01); where no service is, it asks to learn instead.
+BOOKING, LEARN = ("contact", "trial", "buy"), "learn"
+NOT_HERE = "our service is not offered where the lead is: no step towards a booking"
+_SERVICE = "service_offered"
 _EPOCH = date(1970, 1, 1)
 # The stage that events show, and how well they support it.
 _SHOWN = ("buying_stage", "stage_evidence")
@@ -29,6 +37,8 @@ def nurture(decisions: Decisions, row: int) -> dict[str, Any]:
     """The track and step of a lead, its layer and call to action, windows, and the exit that ended it, with why."""
     plan, nurtured = decisions.decider.nurture, decisions.nurtured
     key = QUEUE_KEYS[int(decisions.chosen.queue[row])]
+    if key not in EXITS:
+        key = next((exit_ for exit_, fact in TAKEN.items() if _is(decisions, fact, row)), key)
     found: dict[str, Any] = dict.fromkeys(_FIELDS)
     if key in EXITS:
         return found | {"exit": key, "because": [EXITS[key]]}
@@ -37,14 +47,16 @@ def nurture(decisions: Decisions, row: int) -> dict[str, Any]:
     step = plan.step(values["track"], values["stage"])
     asset = int(decisions.chosen.asset[row])
     assets = decisions.decider.assets
+    barred = _barred(decisions, row, step)
+    asks, says = (LEARN, NOT_HERE) if barred else (step.call_to_action, step.says) if step else (None, None)
     layer = assets[asset].layer if 0 <= asset < len(assets) else step.layers[0] if step else None
     return found | {
         "track": plan.settings.tracks[values["track"]].id if values["track"] >= 0 else None,
         "step": stage,
         "layer": layer,
-        "call_to_action": step.call_to_action if step else None,
-        "says": step.says if step else None,
-        "because": _because(decisions, row, plan, values),
+        "call_to_action": asks,
+        "says": says,
+        "because": _because(decisions, row, plan, values) + barred,
         "follow_up_by": day(values["follow_up_by"]),
         "not_before": day(values["not_before"]),
         "exit": None,
@@ -62,7 +74,7 @@ def pace(decisions: Decisions, row: int) -> list[list[Any]]:
         said += _told(decisions, row, _SHOWN)
     if plan.settings.depths:
         said.append(["depth", "known", deepest(plan, values)])
-    return said
+    return said + _barred(decisions, row, plan.step(values["track"], values["stage"]))
 
 
 def waiting(decisions: Decisions, row: int) -> list[list[Any]]:
@@ -100,6 +112,18 @@ def _because(decisions: Decisions, row: int, plan: NurturePlan, values: dict[str
     if values["trigger"] >= 0:
         said.append(_trigger(plan, values))
     return said
+
+
+def _barred(decisions: Decisions, row: int, step: Step | None) -> list[list[Any]]:
+    """Why a lead is not asked for the step towards a booking that its own step asks for; empty where it may be."""
+    if step is None or step.call_to_action not in BOOKING or not _is(decisions, _SERVICE, row, NO):
+        return []
+    return _told(decisions, row, (_SERVICE,))
+
+
+def _is(decisions: Decisions, fact: str, row: int, code: int = YES) -> bool:
+    one = decisions.facts.one
+    return bool((one[fact] if one is not None else decisions.facts.columns[fact].item(row, 0, 0)) == code)
 
 
 def _told(decisions: Decisions, row: int, names: tuple[str, ...]) -> list[list[Any]]:

@@ -42,7 +42,7 @@ def audiences_of(scores: Path | None, tags: Tags, wanted: Sequence[AudienceDesti
     """The list of each destination, by a result of `leadwell rescore` that was found whole and of this instant."""
     if scores is None:
         return []
-    return [_audience(one, tags.leads, _decided(scores, one.channel)) for one in wanted]
+    return [_audience(one, tags, _decided(scores, one.channel)) for one in wanted]
 
 
 def _decided(scores: Path, channel: str) -> pa.Table:
@@ -59,8 +59,11 @@ def _decided(scores: Path, channel: str) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def _audience(wanted: AudienceDestination, leads: pa.Table, decided: pa.Table) -> Audience:
+def _audience(wanted: AudienceDestination, tags: Tags, decided: pa.Table) -> Audience:
+    leads = tags.leads
     if wanted.segments:
+        # INVARIANT: a list by segment tells no platform of health: who agreed, agreed that a CRM may know.
+        leads = leads.filter(pc.invert(pc.is_in(leads["lead_id"], tags.by_consent)))
         leads = leads.filter(pc.is_in(leads["primary_segment"], pa.array(wanted.segments, pa.string())))
     names = leads["lead_id"].combine_chunks()
     found = decided.take(pc.index_in(names, decided["lead_id"].combine_chunks()))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from configs.conditions import Compare, Condition, In, leaves
 from configs.data_use import DataUse
 from configs.settings import Settings
-from features.tables import UNKNOWN_INSTANT, YES
+from features.tables import NO, UNKNOWN_INSTANT, YES
 from models.segments.map import SegmentMap
 from models.segments.moves import STATUSES, Held
 from policy.profiling import may_not_be_profiled
@@ -25,7 +25,7 @@ from serving.files import FORMULA
 
 Bools = NDArray[np.bool_]
 # Why a lead or an account is given no tags, the first that holds. They say no more than a CRM needs.
-MERGED, NOT_KNOWN, NO_PROFILING, NOT_CLEAR, NOT_PLACED, UNSAFE_ID, NO_PEOPLE = REASONS = (
+MERGED, NOT_KNOWN, NO_PROFILING, NOT_CLEAR, NOT_PLACED, UNSAFE_ID, NO_PEOPLE, STALE = REASONS = (
     "MERGED_INTO_ANOTHER",
     "NOT_KNOWN_YET",
     "MAY_NOT_BE_PROFILED",
@@ -33,6 +33,7 @@ MERGED, NOT_KNOWN, NO_PROFILING, NOT_CLEAR, NOT_PLACED, UNSAFE_ID, NO_PEOPLE = R
     "NOT_PLACED_IN_A_SEGMENT",
     "ID_READS_AS_A_FORMULA",
     "NO_PEOPLE_IN_BUYING_GROUP",
+    "NOT_VERIFIED_IN_TIME",
 )
 # Why a segment's members are not tagged with it.
 UNDEFINED, NOT_APPROVED, EXPIRED, BELOW_HYGIENE, OTHER_VERSION, HEALTH = (
@@ -49,8 +50,9 @@ UNDEFINED, NOT_APPROVED, EXPIRED, BELOW_HYGIENE, OTHER_VERSION, HEALTH = (
 class Tagged:
     """The memberships that may be told, as rows over the leads of the data and the segments of the map.
 
-    `reason` says of each lead why it is withheld, "" where it is not; `primary` is a place in the map. `segments`
-    counts by segment and reason the memberships that are not told.
+    `reason` says of each lead why it is withheld, "" where it is not; `primary` is a place in the map, and
+    `by_consent` says of which leads it tells of health because they agreed. `segments` counts by segment and reason the
+    memberships that are not told.
     """
 
     segment_map: SegmentMap
@@ -59,6 +61,7 @@ class Tagged:
     primary: NDArray[np.int64]
     since: NDArray[np.int64]
     status: NDArray[np.int8]
+    by_consent: Bools
     segments: Mapping[tuple[str, str], int]
 
 
@@ -72,7 +75,7 @@ def tagged(view: AccountsView, memberships: pa.Table, settings: Settings, below:
         below: segments below their hygiene minimum on this data.
 
     INVARIANT: no membership of a segment whose approval does not cover the day is told, and none of a segment that
-    tells of health of anybody whom the record of data use does not spare.
+    tells of health of anybody of whom health may not be told.
     """
     segment_map = SegmentMap.load(settings)
     names = pc.unique(memberships["segment_id"]).to_pylist()
@@ -88,7 +91,8 @@ def tagged(view: AccountsView, memberships: pa.Table, settings: Settings, below:
     version = still["version"].to_numpy()
     defined = np.array([definition.version for definition in segment_map.definitions])
     other = (segment >= 0) & (version != defined[segment])
-    health = _tells_of_health(segment_map, settings.data_use)[segment] & ~spared(view)[rows]
+    telling = _tells_of_health(segment_map, settings.data_use)
+    health = telling[segment] & ~health_told(view)[rows]
     why = np.array([*(barred[name] for name in names), ""], dtype=object)[own]
     why = np.where(why != "", why, np.where(other, OTHER_VERSION, np.where(health, HEALTH, "")))
     why[(segment == segment_map.residual) & (why != UNDEFINED)] = ""
@@ -111,7 +115,8 @@ def tagged(view: AccountsView, memberships: pa.Table, settings: Settings, below:
     # A paused lead stays paused whichever of its segments may be told.
     standing = np.zeros(n, dtype=np.int8)
     standing[rows[primary]] = status[primary]
-    return Tagged(segment_map, held, reason, first, since, standing, counts)
+    by_consent = telling[first] & ~spared(view)
+    return Tagged(segment_map, held, reason, first, since, standing, by_consent, counts)
 
 
 def _reasons(view: AccountsView, placed: NDArray[np.int64]) -> NDArray[np.object_]:
@@ -174,6 +179,14 @@ def spared(view: AccountsView) -> Bools:
     audiences = set.intersection(*rules) if rules else set()
     codes = [view.settings.vocabularies["audience"].code(audience) for audience in sorted(audiences)]
     return np.asarray(np.isin(view.lead_codes("audience"), codes), dtype=np.bool_)
+
+
+def health_told(view: AccountsView) -> Bools:
+    """Leads of whom a CRM may be told a condition: who is spared, and where that is declared, who agreed."""
+    if view.settings.activation.health == "professionals":
+        return spared(view)
+    agreed = (view.lead_codes("health_consent") == YES) & (view.lead_codes("sharing_opt_out") == NO)
+    return np.asarray(spared(view) | agreed, dtype=np.bool_)
 
 
 def _tells_of_health(map_: SegmentMap, use: DataUse) -> Bools:

@@ -28,7 +28,7 @@ from serving.accounts.view import SYSTEM, AccountsView
 from serving.memberships.accounts import account_rows
 from serving.memberships.readiness_file import Told
 from serving.render import instant, instant_of
-from serving.tags.tagged import NO_PEOPLE, UNSAFE_ID, Tagged, spared, tagged, unsafe
+from serving.tags.tagged import NO_PEOPLE, STALE, UNSAFE_ID, Tagged, health_told, tagged, unsafe
 
 Bools = NDArray[np.bool_]
 FROM_EVENTS, FROM_BAND, FROM_WEAK_EVENTS = "events", "band", "weak_events"
@@ -40,6 +40,8 @@ _SHORT = 12
 class Tags:
     """The two tables of tags, who is withheld (unit, id, reason), and memberships that are not told, by segment.
 
+    `by_consent` are ids of leads whose primary segment tells of their health, which they agreed to.
+
     INVARIANT: rows written and rows withheld are the leads and accounts that were read, each exactly once.
     """
 
@@ -47,6 +49,7 @@ class Tags:
     accounts: pa.Table
     withheld: pa.Table
     segments: Mapping[tuple[str, str], int]
+    by_consent: pa.Array
 
 
 def tags_of(
@@ -81,7 +84,8 @@ def tags_of(
             "reason": pa.array([*found.reason[out].tolist(), *(why for _, why in without)], pa.string()),
         }
     )
-    return Tags(leads, account_tags, withheld.sort_by([("unit", "ascending"), ("id", "ascending")]), found.segments)
+    withheld = withheld.sort_by([("unit", "ascending"), ("id", "ascending")])
+    return Tags(leads, account_tags, withheld, found.segments, names.filter(pa.array(found.by_consent)))
 
 
 def _account_rows(view: AccountsView, found: Tagged, before: pa.Table | None) -> Held:
@@ -111,11 +115,13 @@ def _lead_table(view: AccountsView, found: Tagged, accounts: Held, told: Told | 
     n = len(known.lead_ids)
     business = ~_private(view)
     own = np.where(business & (view.account >= 0), view.account, -1)
+    # What a stale account says is told of nobody who works there, only how old it is.
+    fresh = np.where((own >= 0) & ~np.append(_stale(view), False)[own], own, -1)
     segments = _lists(found.held, n, map_.segment_ids, ~found.held.primary, skip=map_.residual)
     of_account = _lists(accounts, len(known.account_ids), map_.segment_ids)
     stages, stage_from = _journey(view, told)
     stage_ids = tuple(stage.id for stage in view.rules.settings.stages)
-    buyer = np.where(own >= 0, view.accounts.stage[np.maximum(own, 0)] if len(known.account_ids) else -1, -1)
+    buyer = np.where(fresh >= 0, view.accounts.stage[np.maximum(fresh, 0)] if len(known.account_ids) else -1, -1)
     specialty = view.lead_codes("specialty")
     columns: dict[str, Any] = {
         "lead_id": pa.array(known.lead_ids, pa.string()),
@@ -124,7 +130,7 @@ def _lead_table(view: AccountsView, found: Tagged, accounts: Held, told: Told | 
         "valid_until": _until(view, found.held, map_.definitions, n),
         "primary_segment": pa.array(map_.segment_ids).take(pa.array(found.primary)),
         "segments": segments,
-        "account_segments": _or_empty(_at(of_account, own)),
+        "account_segments": _or_empty(_at(of_account, fresh)),
         "status": pa.array(STATUSES).take(pa.array(found.status)),
         "lead_statuses": _statuses(view),
         "segment_since": _days(found.since),
@@ -133,7 +139,11 @@ def _lead_table(view: AccountsView, found: Tagged, accounts: Held, told: Told | 
         "specialty": _words(
             view.settings.facts["specialty"].values,
             # A professional's field of work; of a patient it would tell of what they look for.
-            np.where(business, np.where(specialty == 0, view.lead_codes("account_specialty"), specialty), 0),
+            np.where(
+                business,
+                np.where((specialty == 0) & (fresh >= 0), view.lead_codes("account_specialty"), specialty),
+                0,
+            ),
         ),
         "integration_need": _facet(view, "integration_need", business),
         "buyer_stage": _words(stage_ids, buyer.astype(np.int64) + 1),
@@ -143,8 +153,8 @@ def _lead_table(view: AccountsView, found: Tagged, accounts: Held, told: Told | 
         if told is None
         else _words(view.settings.vocabularies["band"].values, told.band),
         "referral_source": _facet(view, "referral_source"),
-        # INVARIANT: a condition is told of those only whose work it is, never of a patient.
-        "condition_focus": _facet(view, "condition_focus", spared(view)),
+        # INVARIANT: a condition is told of those only whose work it is, or who agreed where that is declared.
+        "condition_focus": _facet(view, "condition_focus", health_told(view)),
         "last_verified_on": _days(exact(known.leads, "verified_at", np.int64, n)),
         "account_verified_on": _days(_account_instants(view, own)),
         "segment_versions": _lists(found.held, n, _versions(map_), ~found.held.primary, skip=map_.residual),
@@ -197,14 +207,24 @@ def _account_table(view: AccountsView, found: Tagged, held: Held) -> tuple[pa.Ta
         "segment_map": pa.repeat(map_.hash[:_SHORT], len(row)),
     }
     table = pa.table({name: columns[name] for name in ACCOUNT_TAGS})
-    risky = unsafe(known.account_ids)
+    risky, stale = unsafe(known.account_ids), _stale(view)
     shown = np.zeros(size, dtype=np.bool_)
     shown[row] = True
     without = [
-        (str(known.account_ids[at]), UNSAFE_ID if shown[at] else NO_PEOPLE)
-        for at in np.flatnonzero(~shown | risky).tolist()
+        (str(known.account_ids[at]), NO_PEOPLE if not shown[at] else UNSAFE_ID if risky[at] else STALE)
+        for at in np.flatnonzero(~shown | risky | stale).tolist()
     ]
-    return table.filter(pa.array(~risky[row])).sort_by("account_id"), without
+    return table.filter(pa.array(~(risky | stale)[row])).sort_by("account_id"), without
+
+
+def _stale(view: AccountsView) -> Bools:
+    """Accounts that nobody recorded or verified in time, counted as `features/ageing.py` counts before it forgets."""
+    known, size = view.known, len(view.known.account_ids)
+    days = view.settings.activation.max_account_age_days
+    if days is None or not size:
+        return np.zeros(size, dtype=np.bool_)
+    newest = np.maximum(*(exact(known.accounts, name, np.int64, size) for name in ("recorded_at", "verified_at")))
+    return np.asarray(known.as_of_us // MICROSECONDS_A_DAY - newest // MICROSECONDS_A_DAY > days)
 
 
 def _journey(view: AccountsView, told: Told | None) -> tuple[pa.Array, pa.Array]:

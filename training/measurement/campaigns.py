@@ -7,6 +7,7 @@ belongs to none. So every outcome and every cent is in exactly one campaign and 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from training.measurement.people import words
 from training.measurement.reading import Measured
 from training.measurement.segment_sheets import NO_SEGMENT, few_notes, named, per, told
 from training.measurement.sheet import Column, Rated, Sheet, Value
-from training.measurement.spend import NO_CAMPAIGN, Spend, campaign_reach, split_spend
+from training.measurement.spend import NO_CAMPAIGN, Spend, campaign_reach, reached_leads, split_spend
 from training.measurement.stages import lead_stages, stage_column
 
 _NOBODY = "no campaign"
@@ -75,8 +76,9 @@ def campaign_results(measured: Measured) -> CampaignResults:
           WHERE o."at" >= {start} AND o.kind IN ({values}) AND o.value_cents IS NOT NULL
     """
     rows = measured.con.sql(
-        "WITH first_reach AS (SELECT person, arg_min(campaign, (first_at, campaign)) AS campaign, min(first_at) AS "
-        "first_at FROM campaign_reach GROUP BY 1) "
+        "WITH since AS (SELECT person, min(first_at) AS first_at FROM campaign_reach GROUP BY 1), "
+        "first_reach AS (SELECT r.person, min(r.campaign) AS campaign, any_value(r.first_at) AS first_at "
+        "FROM campaign_reach r JOIN since s ON s.person = r.person AND s.first_at = r.first_at GROUP BY 1) "
         "SELECT coalesce(CASE WHEN f.moment IS NULL OR r.first_at <= f.moment THEN CAST(r.campaign AS VARCHAR) END, "
         f"'{NO_CAMPAIGN}'), "
         "f.segment, f.what, sum(f.n) FROM (" + facts + ") f LEFT JOIN first_reach r USING (person) GROUP BY 1, 2, 3"
@@ -88,19 +90,13 @@ def campaign_results(measured: Measured) -> CampaignResults:
         CampaignCell(campaign, segment, *(parts.get(what, 0) for what in ("leads", "mql", "sql", "booked", "value")))
         for (campaign, segment), parts in sorted(found.items(), key=lambda item: (item[0][0], item[0][1] or ""))
     ]
-    reached = dict(
-        measured.con.sql(
-            "SELECT CAST(r.campaign AS VARCHAR), count(*) FROM campaign_reach r "
-            "JOIN measured_leads l USING (person) GROUP BY 1"
-        ).fetchall()
-    )
-    beside = dict(
-        measured.con.sql(
-            "SELECT CAST(r.campaign AS VARCHAR), count(*) FROM campaign_reach r JOIN measured_leads l USING (person) "
-            "JOIN measured_campaigns c ON c.campaign = CAST(r.campaign AS VARCHAR) "
-            "WHERE len(c.segment_ids) > 0 AND NOT coalesce(list_contains(c.segment_ids, l.segment), false) GROUP BY 1"
-        ).fetchall()
-    )
+    selected = {campaign.campaign_id: campaign.segment_ids for campaign in measured.campaigns}
+    reached: Counter[str] = Counter()
+    beside: Counter[str] = Counter()
+    for campaign, segment, leads in reached_leads(measured):
+        reached[campaign] += leads
+        if selected.get(campaign) and segment not in selected[campaign]:
+            beside[campaign] += leads
     return CampaignResults(tuple(cells), split_spend(measured), reached, beside)
 
 
@@ -140,6 +136,8 @@ def _campaigns(measured: Measured, found: CampaignResults) -> Sheet:
         *measured.notes,
         *few_notes(measured),
     ]
+    if found.spend.unspent:
+        notes.append(f"{len(found.spend.unspent)} campaigns say no spend: {_some(found.spend.unspent)}")
     if strangers:
         notes.append(
             f"{len(strangers)} campaigns of touches or events are not in the campaigns file: {_some(strangers)}"
@@ -156,13 +154,16 @@ def _row(
 ) -> tuple[Value, ...]:
     leads, mql, sql, booked, value = found.of(campaign_id)
     valued = kpis_of(measured).total.valued > 0
-    spent, campaign = found.spend.of_campaign(campaign_id), known.get(campaign_id)
+    campaign = known.get(campaign_id)
+    # Of a campaign that says no spend, or that nobody listed, nobody knows what a lead cost: that is not nothing.
+    spent = found.spend.of_campaign(campaign_id) if campaign and campaign.spend_cents is not None else None
     reached = found.reached.get(campaign_id) if campaign_id else None
     beside = Rated(found.beside.get(campaign_id, 0), reached) if reached and campaign and campaign.segment_ids else None
+    each = (None, None) if spent is None else (per(spent, mql), per(spent, sql))
     return (
         campaign_id or _NOBODY, campaign.name if campaign else "", campaign.goal if campaign else "", reached,
-        told(beside, measured.settings.measurement.least), leads, mql, sql, booked, spent, per(spent, mql),
-        per(spent, sql), value if valued else None, value / spent if spent and valued else None,
+        told(beside, measured.settings.measurement.least), leads, mql, sql, booked, spent, *each,
+        value if valued else None, value / spent if spent and valued else None,
     )  # fmt: skip
 
 

@@ -28,7 +28,8 @@ Verdict = Literal["raises", "lowers", "not told apart", "too few", "not read yet
 
 # Below this chance of so uneven a split under the declared shares something other than chance divided the units.
 SPLIT_LEVEL = 0.001
-# With fewer units in an arm, or fewer successes or failures in both together, an interval means little.
+# With fewer units in an arm, or fewer successes or failures in both together, an interval means little. Accounts of
+# unequal size count as so many equal ones.
 MIN_UNITS, MIN_EVENTS = 20, 5
 _UNIT = 2.0**-53
 
@@ -162,7 +163,8 @@ def compare(
         one, control = results[place], results[0]
         difference, error, freedom = _difference(hits, arm, cluster, place)
         events = one.hits + control.hits
-        few = min(one.units, control.units) < MIN_UNITS or min(events, one.leads + control.leads - events) < MIN_EVENTS
+        worth = min(_equal_units(arm, cluster, place), _equal_units(arm, cluster, 0))
+        few = worth < MIN_UNITS or min(events, one.leads + control.leads - events) < MIN_EVENTS
         if not one.leads or not control.leads:
             low, high = np.nan, np.nan
         elif test.analysis == "sequential":
@@ -195,13 +197,24 @@ def _planned_error(test: ControlledTest, size: Size, place: int) -> float:
     return sqrt(variance * size.inflation)
 
 
+def _equal_units(arm: NDArray[np.int8], cluster: Ints | None, place: int) -> float:
+    """How many units of equal size an arm's are worth (Kish 1965): its leads squared over the sum of their squares."""
+    own = arm == place
+    if cluster is None or not own.any():
+        return float(own.sum())
+    sizes = np.unique(cluster[own], return_counts=True)[1].astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
 def _difference(
     hits: NDArray[np.bool_], arm: NDArray[np.int8], cluster: Ints | None, place: int
 ) -> tuple[float, float, float]:
     """A difference of rates, its standard error and degrees of freedom.
 
     One success and one failure are added to each arm for the error alone (Agresti and Caffo 2000), so that an arm
-    without any success is not taken for one without any doubt.
+    without any success is not taken for one without any doubt. An account's residuals are raised by the part of the arm
+    that it is itself, and accounts of unequal size have the freedom of so many equal ones (Bell and McCaffrey 2002):
+    else an arm that one account fills would seem surer than it is.
     """
     rates, variances, freedoms = [], [], []
     for which in (place, 0):
@@ -214,10 +227,11 @@ def _difference(
         variance = mild * (1 - mild) / (n + 2)
         freedom = float(n - 1)
         if cluster is not None:
-            sums = np.bincount(np.unique(cluster[own], return_inverse=True)[1].ravel(), y - y.mean())
-            count = len(sums)
-            freedom = float(max(count - 1, 1))
-            variance = max(variance, float(count / freedom * (sums**2).sum() / n**2))
+            account = np.unique(cluster[own], return_inverse=True)[1].ravel()
+            sums, part = np.bincount(account, y - y.mean()), np.bincount(account) / n
+            freedom = _equal_units(arm, cluster, which) - 1
+            # An account that is the whole arm has no residual.
+            variance = max(variance, float((sums**2 / np.maximum(1 - part, 1 / n)).sum() / n**2))
         rates.append(float(y.mean()))
         variances.append(variance)
         freedoms.append(max(freedom, 1.0))

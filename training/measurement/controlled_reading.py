@@ -24,7 +24,7 @@ from configs.errors import InputInvalid
 from features.intake.scan import literal
 from features.tables import MICROSECONDS_A_DAY, microseconds
 from training.measurement.controlled import arms_of
-from training.measurement.engagement import engagements
+from training.measurement.engagement import acts
 from training.measurement.reading import MEMBERSHIPS, Measured
 from training.measurement.spend import channel_filter
 
@@ -203,7 +203,7 @@ def _hits(measured: Measured, test: ControlledTest) -> str:
     if test.metric.outcomes:
         success, more = "measured_outcomes", f"CAST(e.kind AS VARCHAR) IN ({_listed(test.metric.outcomes)})"
     else:
-        engagements(measured)  # says which acts a machine made
+        acts(measured)  # says which acts a machine made
         machines = _listed(measured.settings.measurement.machine_agents)
         allowed = channel_filter(measured, "engagement", "event_channel", "e.channel")
         success = "measured_events"

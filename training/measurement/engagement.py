@@ -12,8 +12,8 @@ from training.measurement.spend import channel_filter
 DAY = 86_400_000_000
 
 
-def engagements(measured: Measured) -> str:
-    """Make `engagements(person, channel, asset, first_at, last_at)`: what of the window counts as engagement."""
+def acts(measured: Measured) -> str:
+    """SQL of the rows of `measured_events` (as `e`) that count as engagement in the window."""
     plan, window = measured.settings.measurement, measured.window
     kinds = words(measured.settings, "event_kind", plan.engaging)
     counted = (
@@ -27,20 +27,17 @@ def engagements(measured: Measured) -> str:
         f'AND t.message = e.message WHERE e."at" >= t."at" AND e."at" <= t."at" + {plan.machine_seconds * 1_000_000} '
         f"AND e.message IS NOT NULL AND {counted}",
     )
-    return measured.once(
-        "engagements",
-        'SELECT e.person, e.channel, e.asset, min(e."at") AS first_at, max(e."at") AS last_at '
-        "FROM measured_events e ANTI JOIN made_by_machine m ON m.person = e.person AND m.id = e.id "
-        f"WHERE {counted} GROUP BY 1, 2, 3",
-    )
+    machines = "ANTI JOIN made_by_machine m ON m.person = e.person AND m.id = e.id "
+    if not measured.con.sql("SELECT count(*) FROM made_by_machine").fetchall()[0][0]:
+        machines = ""
+    return f"measured_events e {machines}WHERE {counted}"
 
 
 def engaged(measured: Measured) -> str:
     """Make `engaged(person, returned)`: who engaged in the window, and whether on more than one UTC day."""
-    engagements(measured)
     return measured.once(
         "engaged",
-        f"SELECT person, max(last_at) // {DAY} > min(first_at) // {DAY} AS returned FROM engagements GROUP BY 1",
+        f'SELECT e.person, max(e."at") // {DAY} > min(e."at") // {DAY} AS returned FROM {acts(measured)} GROUP BY 1',
     )
 
 

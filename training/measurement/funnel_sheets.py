@@ -91,12 +91,12 @@ def follow(measured: Measured, horizon_days: int) -> tuple[list[FunnelGroup], di
     names = [f"{name}_{place}" for name in ("first", "own") for place in range(len(stages))]
     columns = ", ".join(f"coalesce(f.{name}, {NEVER}) AS {name}" for name in names)
     found = measured.con.sql(
-        f"SELECT l.created, coalesce(l.segment, '') AS segment, {columns} FROM measured_leads l "
+        f"SELECT l.created, coalesce(l.segment, '') AS segment, {columns} FROM {measured.leads} l "
         f"LEFT JOIN (SELECT person, {firsts} FROM measured_outcomes GROUP BY 1) f USING (person) "
         f"WHERE l.created >= {window.start_us}"
     ).to_arrow_table()
-    total = int(measured.con.sql("SELECT count(*) FROM measured_leads").fetchall()[0][0])
-    undated = int(measured.con.sql("SELECT count(*) FROM measured_leads WHERE created IS NULL").fetchall()[0][0])
+    total = int(measured.con.sql(f"SELECT count(*) FROM {measured.leads}").fetchall()[0][0])
+    undated = int(measured.con.sql(f"SELECT count(*) FROM {measured.leads} WHERE created IS NULL").fetchall()[0][0])
     created = found["created"].to_numpy()
     first = [found[f"first_{place}"].to_numpy() for place in range(len(stages))]
     first_own = [found[f"own_{place}"].to_numpy() for place in range(len(stages))]

@@ -6,7 +6,7 @@ for the first time, by itself or by the record of a later stage.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from configs.definitions import SegmentDefinition
 from configs.measurement import SAYS, Kpi, SegmentKpi
@@ -111,8 +111,10 @@ def kpis_of(measured: Measured) -> Kpis:
         return kept
     settings = measured.settings
     rows = measured.con.sql(_query(measured)).fetchall()
-    counted = {row[1]: _counted(row[2:]) for row in rows if not row[0]}
+    accounts = _accounts(measured)
+    counted = {row[1]: replace(_counted(row[2:]), **accounts.get((False, row[1]), {})) for row in rows if not row[0]}
     total = next((_counted(row[2:]) for row in rows if row[0]), _counted((0,) * len(fields(Counted))))
+    total = replace(total, **accounts.get((True, None), {}))
     spend = split_spend(measured)
     definitions = {d.id: d for d in settings.segments}
     names = {*counted, *(segment for (_, segment), cents in spend.cents.items() if cents)}
@@ -151,8 +153,22 @@ def _counted(row: tuple[object, ...]) -> Counted:
     )
 
 
+def _accounts(measured: Measured) -> dict[tuple[bool, str | None], dict[str, int]]:
+    """The accounts of each segment and of all leads, those with a lead that engaged, those with one that converted."""
+    names = ("accounts", "accounts_engaged", "accounts_converted")
+    counts = "count(*), count(*) FILTER (engaged), count(*) FILTER (converted)"
+    ways = "bool_or(engaged) AS engaged, bool_or(converted) AS converted"
+    rows = measured.con.sql(
+        f"WITH own AS (SELECT segment, account, {ways} FROM (SELECT s.segment, s.account, e.returned IS NOT NULL AS "
+        "engaged, s.converted_at IS NOT NULL AS converted FROM lead_stages s LEFT JOIN engaged e USING (person) "
+        f"WHERE s.account IS NOT NULL) GROUP BY 1, 2) SELECT false, segment, {counts} FROM own GROUP BY 2 "
+        f"UNION ALL SELECT true, NULL, {counts} FROM (SELECT account, {ways} FROM own GROUP BY 1)"
+    ).fetchall()
+    return {(row[0], row[1]): dict(zip(names, row[2:], strict=True)) for row in rows}
+
+
 def _query(measured: Measured) -> str:
-    """One row a segment and one of all leads, with the fields of Counted in their order."""
+    """One row a segment and one of all leads, with the fields of Counted in their order but for `_accounts`."""
     lead_stages(measured)
     engaged(measured)
     plan, window = measured.settings.measurement, measured.window
@@ -176,8 +192,7 @@ def _query(measured: Measured) -> str:
           count(*) FILTER (s.decided_at >= s.created), median({took}) FILTER (s.decided_at >= s.created),
           count(s.inquired_at), count(s.consulted_at), median({consult}),
           count(t.touches), sum(t.touches), count(e.returned), count(*) FILTER (e.returned),
-          count(DISTINCT s.account), count(DISTINCT s.account) FILTER (e.returned IS NOT NULL),
-          count(DISTINCT s.account) FILTER (s.converted_at IS NOT NULL),
+          0, 0, 0,
           count(*) FILTER (s.segments > 1), count(s.value_cents)
         FROM lead_stages s LEFT JOIN touched t USING (person) LEFT JOIN engaged e USING (person)
         GROUP BY GROUPING SETS ((s.segment), ())

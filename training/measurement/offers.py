@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from models.shares import Share, newcombe, z_for
-from training.measurement.engagement import engagements, refusals
+from training.measurement.engagement import acts, refusals
 from training.measurement.reading import Measured
 from training.measurement.sheet import Around, Column, Rated, Sheet, Value
 from training.measurement.spend import channel_filter
@@ -19,17 +19,17 @@ NO_SEGMENT = "no segment known"
 
 def content_sheet(measured: Measured) -> Sheet:
     """For each segment and asset: leads it was given to, those of them who engaged with it after, and others."""
-    engagements(measured)
     window, least = measured.window, measured.settings.measurement.least
     rows = measured.con.sql(
-        "WITH sent AS ("
-        'SELECT person, asset, min("at") AS first_at FROM measured_touches '
+        "WITH given AS ("
+        'SELECT person, asset, "at" AS sent, NULL::BIGINT AS acted FROM measured_touches '
         f'WHERE asset IS NOT NULL AND "at" >= {window.start_us} AND "at" < {window.end_us} '
-        f"AND {channel_filter(measured, 'content', 'channel')} GROUP BY 1, 2), acted AS ("
-        "SELECT person, asset, max(last_at) AS last_at FROM engagements WHERE asset IS NOT NULL "
-        f"AND {channel_filter(measured, 'content', 'event_channel')} GROUP BY 1, 2) "
-        "SELECT l.segment, CAST(asset AS VARCHAR), count(s.first_at), count(*) FILTER (a.last_at >= s.first_at), "
-        "count(*) FILTER (s.first_at IS NULL) FROM sent s FULL JOIN acted a USING (person, asset) "
+        f"AND {channel_filter(measured, 'content', 'channel')} UNION ALL "
+        f'SELECT e.person, e.asset, NULL, e."at" FROM {acts(measured)} AND e.asset IS NOT NULL '
+        f"AND {channel_filter(measured, 'content', 'event_channel', 'e.channel')}), "
+        "pairs AS (SELECT person, asset, min(sent) AS sent, max(acted) AS acted FROM given GROUP BY 1, 2) "
+        "SELECT l.segment, CAST(asset AS VARCHAR), count(sent), count(*) FILTER (acted >= sent), "
+        "count(*) FILTER (sent IS NULL) FROM pairs "
         "JOIN measured_leads l USING (person) GROUP BY 1, 2 ORDER BY 3 DESC, 1 NULLS LAST, 2"
     ).fetchall()
     columns = (

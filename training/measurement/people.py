@@ -18,6 +18,7 @@ from configs.settings import Settings
 from features.intake.scan import Source, open_source, quoted
 from features.layout import LAYOUTS, Column, Layout
 from features.links import LinkRules, components, same_pairs
+from training.measurement.repeated import may_repeat
 from training.measurement.windows import Window
 
 _NEEDED: Mapping[str, tuple[str, ...]] = {
@@ -96,8 +97,8 @@ def build_people(
     settings: Settings,
     window: Window,
     cut: int,
-) -> tuple[dict[str, int], list[str]]:
-    """Make `measured_ids(lead_id, person)` and `measured_leads`; gives what became of every row of leads, and notes.
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Make `measured_ids(lead_id, person)` and `measured_people`; gives what became of every row of leads, and notes.
 
     The counts (used, an earlier version of it, not known yet, ...) add up to `read`.
     """
@@ -110,16 +111,23 @@ def build_people(
         f"SELECT count(*), count(*) FILTER (_bad > 0), count(*) FILTER (_bad = 0 AND {known} > {cut}) "
         f"FROM {leads.relation} s"
     ).fetchall()[0]
-    fields = (
-        f"{{'account': {column(leads, 'account_id')}, 'product': CAST({product} AS VARCHAR), "
-        f"'created': {column(leads, 'created_at')}}}"
+    con.execute(
+        f"CREATE TEMP TABLE lead_versions AS SELECT s.lead_id, {known} AS known, {{'account': "
+        f"{column(leads, 'account_id')}, 'product': CAST({product} AS VARCHAR), 'created': "
+        f"{column(leads, 'created_at')}}} AS facts FROM {leads.relation} s {join} WHERE s._bad = 0 AND {known} <= {cut}"
     )
+    now = "SELECT lead_id, facts FROM lead_versions"
+    if may_repeat(con, "lead_versions", "lead_id"):
+        several = "hash(lead_id) IN (SELECT hashed FROM may_repeat)"
+        now += (
+            f" WHERE NOT {several} UNION ALL SELECT lead_id, arg_max(facts, (known, facts)) FROM lead_versions "
+            f"WHERE {several} GROUP BY 1"
+        )
     con.execute(
         "CREATE TEMP TABLE lead_now AS SELECT lead_id, row_number() OVER (ORDER BY lead_id) - 1 AS row, "
-        "now.account AS account, now.product AS product, now.created AS created FROM ("
-        f"SELECT s.lead_id, arg_max({fields}, ({known}, {fields})) AS now FROM {leads.relation} s {join} "
-        f"WHERE s._bad = 0 AND {known} <= {cut} GROUP BY 1)"
+        f"facts.account AS account, facts.product AS product, facts.created AS created FROM ({now})"
     )
+    con.execute("DROP TABLE lead_versions")
     count = int(con.sql("SELECT count(*) FROM lead_now").fetchall()[0][0])
     _linked(con, sources.get("links"), settings, cut)
     con.execute(
@@ -129,29 +137,29 @@ def build_people(
         "UNION ALL SELECT m.lead_id, m.person::INTEGER FROM merged m ANTI JOIN lead_now l ON l.lead_id = m.lead_id"
     )
     withheld = _unmeasured(con, sources.get("suppressions"), settings, cut)
-    _segments(con, sources.get("memberships"), settings, window, cut)
     con.execute(
         "CREATE TEMP TABLE account_places AS SELECT account, row_number() OVER (ORDER BY account)::INTEGER AS place "
         "FROM (SELECT DISTINCT account FROM lead_now WHERE account IS NOT NULL)"
     )
     con.execute(
-        "CREATE TEMP TABLE measured_leads AS SELECT p.person, p.lead_id, p.account, p.product, p.created, s.segment, "
-        "coalesce(s.segments, 0) AS segments FROM ("
-        "SELECT i.person, arg_min(l.lead_id, l.row) AS lead_id, arg_min(a.place, l.row) AS account, "
-        "arg_min(l.product, l.row) AS product, min(l.created) AS created "
-        "FROM lead_now l JOIN measured_ids i ON i.lead_id = l.lead_id "
+        "CREATE TEMP VIEW measured_people AS SELECT p.* FROM ("
+        "SELECT l.row::INTEGER AS person, l.lead_id, a.place AS account, l.product, l.created FROM lead_now l "
+        "LEFT JOIN account_places a ON a.account = l.account ANTI JOIN merged g ON g.lead_id = l.lead_id UNION ALL "
+        "SELECT g.person::INTEGER, arg_min(l.lead_id, l.row), arg_min(a.place, l.row), arg_min(l.product, l.row), "
+        "min(l.created) FROM merged g JOIN lead_now l ON l.lead_id = g.lead_id "
         "LEFT JOIN account_places a ON a.account = l.account GROUP BY 1) p "
-        "LEFT JOIN segment_in_window s ON s.person = p.person ANTI JOIN unmeasured u ON u.person = p.person "
+        "ANTI JOIN unmeasured u ON u.person = p.person "
         f"WHERE p.created IS NULL OR p.created < {window.end_us}"
     )
+    merged = con.sql(
+        "SELECT count(*), count(DISTINCT m.person) FROM lead_now l JOIN merged m ON m.lead_id = l.lead_id"
+    ).fetchall()[0]
+    persons = count - int(merged[0]) + int(merged[1])
     con.execute(
         "CREATE TEMP TABLE ids_of_rows AS SELECT i.lead_id, i.person, m.person IS NOT NULL AS is_measured "
-        "FROM measured_ids i LEFT JOIN measured_leads m USING (person)"
+        "FROM measured_ids i LEFT JOIN measured_people m USING (person)"
     )
-    persons = int(
-        con.sql("SELECT count(DISTINCT person) FROM lead_now JOIN measured_ids USING (lead_id)").fetchall()[0][0]
-    )
-    used = int(con.sql("SELECT count(*) FROM measured_leads").fetchall()[0][0])
+    used = int(con.sql("SELECT count(*) FROM measured_people").fetchall()[0][0])
     stopped = int(
         con.sql("SELECT count(DISTINCT i.person) FROM unmeasured u JOIN measured_ids i USING (person) "
                 "JOIN lead_now l ON l.lead_id = i.lead_id").fetchall()[0][0]
@@ -167,27 +175,41 @@ def build_people(
         "not measured": stopped,
         "created after the window": persons - used - stopped,
     }
-    notes = (
-        [f"{withheld:,} stops of erasure, restriction or objection: nothing of these persons is measured"]
-        if withheld
-        else []
+    stops = f"{withheld:,} stops of erasure, restriction or objection: nothing of these persons is measured"
+    return counts, (stops,) if withheld else ()
+
+
+def place_leads(
+    con: duckdb.DuckDBPyConnection,
+    memberships: Source | None,
+    settings: Settings,
+    window: Window,
+    cut: int,
+    name: str,
+) -> list[str]:
+    """Make `name(person, lead_id, account, product, created, segment, segments)` of the people; gives notes.
+
+    `segment` is the primary one of the window and `segments` how many a person was in.
+    """
+    _segments(con, memberships, settings, window, cut, f"segment_of_{name}")
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT p.*, s.segment, coalesce(s.segments, 0) AS segments "
+        f"FROM measured_people p LEFT JOIN segment_of_{name} s ON s.person = p.person"
     )
-    later = int(
-        con.sql("SELECT count(*) FROM segment_in_window s JOIN measured_leads USING (person) WHERE s.later").fetchall()[
-            0
-        ][0]
-    )
+    notes = []
+    query = f"SELECT count(*) FROM segment_of_{name} s JOIN {name} USING (person) WHERE s.later"
+    later = int(con.sql(query).fetchall()[0][0])
     if later:
         notes.append(
             f"{later:,} leads were in no segment during the window, or nobody kept it: they count in the first one "
             "after it, which may know already what became of them"
         )
-    if "memberships" not in sources:
+    if memberships is None:
         notes.append(
             "no memberships were given, so no lead has a segment: run `leadwell segments apply` and give its folder "
             "as --state"
         )
-    return counts, notes
+    return notes
 
 
 def _layout(table: str) -> Layout:
@@ -262,15 +284,20 @@ def _unmeasured(con: duckdb.DuckDBPyConnection, stops: Source | None, settings: 
 
 
 def _segments(
-    con: duckdb.DuckDBPyConnection, memberships: Source | None, settings: Settings, window: Window, cut: int
+    con: duckdb.DuckDBPyConnection,
+    memberships: Source | None,
+    settings: Settings,
+    window: Window,
+    cut: int,
+    name: str,
 ) -> None:
-    """Make `segment_in_window(person, segment, segments, later)`: the primary segment held first, how many were held.
+    """Make `name(person, segment, segments, later)`: the primary segment held first, how many were held.
 
     Who was in none during the window is in the first one after it (`later`), so that a first run tells something.
     """
     if memberships is None:
         con.execute(
-            "CREATE TEMP TABLE segment_in_window (person INTEGER, segment VARCHAR, segments BIGINT, later BOOLEAN)"
+            f"CREATE OR REPLACE TEMP TABLE {name} (person INTEGER, segment VARCHAR, segments BIGINT, later BOOLEAN)"
         )
         return
     ranks = {d.id: d.priority for d in settings.segments}
@@ -282,14 +309,23 @@ def _segments(
     if "primary" in memberships.fields:
         primary = "lower(s.\"primary\") IN ('true', 'yes', 'y', '1')"
     con.execute(
-        "CREATE TEMP TABLE segment_in_window AS SELECT i.person, "
-        f"arg_min(s.segment_id, (greatest(s.entered_at, {window.start_us}), CASE WHEN {primary} THEN 0 ELSE 1 END, "
-        f"coalesce(r.rank, {_LAST_PRIORITY}), s.segment_id)) AS segment, "
-        f"count(DISTINCT s.segment_id) FILTER (s.entered_at < {window.end_us}) AS segments, "
-        f"min(s.entered_at) >= {window.end_us} AS later "
-        f"FROM {memberships.relation} s JOIN measured_ids i ON i.lead_id = s.lead_id "
-        "LEFT JOIN given_ranks r ON r.segment = s.segment_id "
-        f"WHERE s._bad = 0 AND s.entered_at <= {cut} "
-        f"AND coalesce({column(memberships, 'left_at')}, {cut} + 1) > {window.start_us} GROUP BY 1"
+        "CREATE OR REPLACE TEMP TABLE segment_places AS SELECT segment_id AS segment, row_number() OVER (ORDER BY "
+        f"coalesce(r.rank, {_LAST_PRIORITY}), segment_id) AS place FROM (SELECT DISTINCT segment_id FROM "
+        f"{memberships.relation} WHERE _bad = 0) LEFT JOIN given_ranks r ON r.segment = segment_id"
     )
     con.unregister("given_ranks")
+    # One number orders a person's memberships: when one counts first, whether it is the primary one, its segment.
+    turn = (
+        f"(greatest(s.entered_at, {window.start_us})::HUGEINT << 33) + "
+        f"((CASE WHEN {primary} THEN 0 ELSE 1 END)::HUGEINT << 32) + p.place"
+    )
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {name} AS WITH held AS (SELECT i.person, p.place, min(s.entered_at) AS entered, "
+        f"min({turn}) AS turn FROM {memberships.relation} s JOIN measured_ids i ON i.lead_id = s.lead_id "
+        "JOIN segment_places p ON p.segment = s.segment_id "
+        f"WHERE s._bad = 0 AND s.entered_at <= {cut} "
+        f"AND coalesce({column(memberships, 'left_at')}, {cut} + 1) > {window.start_us} GROUP BY 1, 2), firsts AS ("
+        f"SELECT person, min(turn) AS turn, count(*) FILTER (entered < {window.end_us}) AS segments, "
+        f"min(entered) >= {window.end_us} AS later FROM held GROUP BY 1) "
+        f"SELECT person, p.segment, segments, later FROM firsts JOIN segment_places p ON p.place = turn % {1 << 32}"
+    )

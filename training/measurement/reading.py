@@ -7,9 +7,9 @@ of persons whom a stop of the plan excludes nothing is measured.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -18,9 +18,9 @@ import duckdb
 from configs.errors import InputInvalid
 from configs.settings import Settings
 from features.intake.campaigns import Campaign, read_campaigns
-from features.intake.scan import connect, files_of, readable
+from features.intake.scan import Source, connect, files_of, readable
 from features.tables import MICROSECONDS_A_DAY, microseconds
-from training.measurement.people import build_people, opened
+from training.measurement.people import build_people, opened, place_leads
 from training.measurement.relations import build_campaigns, build_events, build_names, build_outcomes, build_touches
 from training.measurement.windows import Window
 
@@ -34,7 +34,8 @@ class Measured:
     """An open session with the relations `measured_*`; a context manager that closes it.
 
     `counts` says table by table what became of every row read; `segments_from` where segments come from, empty where
-    nobody knows any.
+    nobody knows any. `leads` is the relation of the leads; `stopped` are the notes on persons of whom nothing is
+    measured, which are among `notes`. `memory_mb` is what its tables may take before they go to disk.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -47,6 +48,10 @@ class Measured:
     segments_from: str = ""
     lookback_days: int = 0
     kept: dict[str, object] = dataclass_field(default_factory=dict)
+    leads: str = "measured_leads"
+    memberships: Source | None = None
+    stopped: tuple[str, ...] = ()
+    memory_mb: int | None = None
 
     def __enter__(self) -> Measured:
         return self
@@ -60,6 +65,17 @@ class Measured:
     def says(self) -> str:
         """The window in words."""
         return self.window.says(self.as_of)
+
+    def from_day(self, start: date) -> Measured:
+        """The same session with leads in the segments of a window that begins on another day and ends with this one.
+
+        Only `leads` (a relation as `measured_leads`), `window` and `notes` are of that window: touches and events that
+        were not read are not there.
+        """
+        window = Window(start, self.window.end)
+        cut, leads = microseconds(self.as_of), "leads_from_day"
+        placed = place_leads(self.con, self.memberships, self.settings, window, cut, leads)
+        return replace(self, window=window, leads=leads, notes=(*self.stopped, *placed), kept={})
 
     def once(self, relation: str, sql: str) -> str:
         """Make a relation of a query unless an earlier report did; gives its name."""
@@ -77,7 +93,7 @@ def open_measured(
     *,
     state: Path | None = None,
     lookback_days: int = 0,
-    memory_limit_mb: int | None = 1024,
+    memory_limit_mb: int | None = 2048,
     threads: int = 2,
     spill: Path | None = None,
     progress: Progress | None = None,
@@ -115,7 +131,8 @@ def open_measured(
     listed = [file for table, path in paths.items() for file in files_of(table, path)]
     con = connect(listed, memory_limit_mb=memory_limit_mb, threads=threads, spill=spill, ordered=False)
     try:
-        return _read(con, paths, settings, window, as_of, campaigns, whence, lookback_days, tell)
+        found = _read(con, paths, settings, window, as_of, campaigns, whence, lookback_days, tell)
+        return replace(found, memory_mb=memory_limit_mb if spill is not None else None)
     except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
         con.close()
         with readable(str(paths["leads"].parent)):
@@ -142,7 +159,8 @@ def _read(
     sources = {table: opened(con, table, path) for table, path in paths.items()}
     counts: dict[str, dict[str, int]] = {}
     tell("leads", 0.05)
-    counts["leads"], notes = build_people(con, sources, settings, window, cut)
+    counts["leads"], stopped = build_people(con, sources, settings, window, cut)
+    notes = (*stopped, *place_leads(con, sources.get("memberships"), settings, window, cut, "measured_leads"))
     tell("outcomes", 0.25)
     for field in ("asset_id", "campaign_id"):
         build_names(con, [sources[table] for table in ("touches", "events") if table in sources], field)
@@ -154,4 +172,7 @@ def _read(
     build_campaigns(con, campaigns)
     tell("read", 1.0)
     kept = {table: found for table, found in counts.items() if found}
-    return Measured(con, settings, window, as_of, campaigns, kept, tuple(notes), whence, lookback_days)
+    return Measured(
+        con, settings, window, as_of, campaigns, kept, notes, whence, lookback_days,
+        memberships=sources.get("memberships"), stopped=stopped,
+    )  # fmt: skip

@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from configs.settings import Settings
 from features.intake.campaigns import Campaign
-from features.intake.scan import Source, quoted
+from features.intake.scan import BLANKS, Source, quoted
 from training.measurement.people import build_words, column, known_since, spellings
+from training.measurement.repeated import may_repeat
 
 _STATES = ("used", "rejected", "not known yet", "unknown lead", "not measured")
 _USED, _REJECTED, _FUTURE, _STRANGER, _WITHHELD = range(len(_STATES))
@@ -145,14 +146,16 @@ def _build(
 
 def _each_once(con: duckdb.DuckDBPyConnection, name: str, key: str) -> tuple[int, int]:
     """Leave one of each repeated row; of rows that share an id and differ the smallest. Gives how many of both went."""
+    if not may_repeat(con, name, key):
+        return 0, 0
+    match = " AND ".join(f"t.{part} IS NOT DISTINCT FROM m.{part}" for part in key.split(", "))
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE twice AS SELECT {key}, count(*) AS n FROM {name} GROUP BY ALL "
-        "HAVING count(*) > 1"
+        f"CREATE OR REPLACE TEMP TABLE twice AS SELECT {key}, count(*) AS n FROM {name} m "
+        f"WHERE hash({key}) IN (SELECT hashed FROM may_repeat) GROUP BY ALL HAVING count(*) > 1"
     )
     repeats = int(con.sql("SELECT coalesce(sum(n) - count(*), 0) FROM twice").fetchall()[0][0])
     if not repeats:
         return 0, 0
-    match = " AND ".join(f"t.{part} IS NOT DISTINCT FROM m.{part}" for part in key.split(", "))
     con.execute(f"CREATE OR REPLACE TEMP TABLE once AS SELECT DISTINCT * FROM {name} m SEMI JOIN twice t ON {match}")
     different = int(con.sql("SELECT count(*) FROM once").fetchall()[0][0])
     keys = int(con.sql("SELECT count(*) FROM twice").fetchall()[0][0])
@@ -180,12 +183,17 @@ def _hashed(field: str, source: Source) -> str:
 
 def build_names(con: duckdb.DuckDBPyConnection, sources: Sequence[Source], field: str) -> None:
     """Make the ids of a column of several tables one ENUM: a row holds a small number, and tables can be joined."""
-    parts = [f"SELECT {field} FROM {source.relation}" for source in sources if field in source.fields]
+    # As they stand in the files, distinct ones are found without a look at every row; they are trimmed as intake does.
+    parts = [
+        f"SELECT DISTINCT CAST({field} AS VARCHAR) AS given FROM raw_{source.layout.table}"
+        for source in sources
+        if field in source.fields
+    ]
     if not parts:
         return
     con.execute(
-        f"CREATE TYPE enum_{field} AS ENUM (SELECT DISTINCT {field} FROM ({' UNION ALL '.join(parts)}) "
-        f"WHERE {field} IS NOT NULL ORDER BY 1)"
+        f"CREATE TYPE enum_{field} AS ENUM (SELECT DISTINCT name FROM (SELECT nullif(trim(given, {BLANKS}), '') "
+        f"AS name FROM ({' UNION ALL '.join(parts)})) WHERE name IS NOT NULL ORDER BY 1)"
     )
     con.execute(
         f"CREATE TEMP TABLE name_{field} AS SELECT CAST(one AS VARCHAR) AS spelling, one AS name "

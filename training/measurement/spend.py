@@ -99,18 +99,28 @@ def campaign_reach(measured: Measured) -> str:
     )
 
 
+def reached_leads(measured: Measured) -> list[tuple[str, str | None, int]]:
+    """Campaign, segment (None: none known) and how many leads of it the campaign reached, in their order."""
+    campaign_reach(measured)
+    kept = measured.kept.get("reached_leads")
+    if not isinstance(kept, list):
+        kept = measured.con.sql(
+            "SELECT CAST(campaign AS VARCHAR), segment, leads FROM (SELECT r.campaign, l.segment, count(*) AS leads "
+            "FROM campaign_reach r JOIN measured_leads l USING (person) GROUP BY 1, 2) ORDER BY 1, 2 NULLS LAST"
+        ).fetchall()
+        measured.kept["reached_leads"] = kept
+    return kept
+
+
 def split_spend(measured: Measured) -> Spend:
     """Every campaign's spend in the window, split over the segments of the leads it reached."""
-    campaign_reach(measured)
-    rows = measured.con.sql(
-        "SELECT CAST(r.campaign AS VARCHAR), l.segment, count(*) FROM campaign_reach r "
-        "JOIN measured_leads l USING (person) GROUP BY 1, 2 "
-        "ORDER BY 1, 2 NULLS LAST"
-    ).fetchall()
+    kept = measured.kept.get("spend")
+    if isinstance(kept, Spend):
+        return kept
     sizes = dict(measured.con.sql("SELECT segment, count(*) FROM measured_leads GROUP BY 1").fetchall())
     reached: dict[str, dict[str | None, int]] = {}
-    for campaign, segment, count in rows:
-        reached.setdefault(campaign, {})[segment] = count
+    for name, segment, count in reached_leads(measured):
+        reached.setdefault(name, {})[segment] = count
     cents: dict[tuple[str, str | None], int] = {}
     unreached = []
     for campaign in measured.campaigns:
@@ -122,12 +132,14 @@ def split_spend(measured: Measured) -> Spend:
         shares: dict[str | None, int] = weights or {None: 1}
         for segment, part in split_cents(spent, shares).items():
             cents[campaign.campaign_id, segment] = part
-    return Spend(
+    spend = Spend(
         cents,
         tuple(c.campaign_id for c in measured.campaigns if c.spend_cents and not (c.started_on or c.ended_on)),
         tuple(c.campaign_id for c in measured.campaigns if c.spend_cents is None),
         tuple(unreached),
     )
+    measured.kept["spend"] = spend
+    return spend
 
 
 def channel_filter(measured: Measured, metric: Metric, vocabulary: str, column: str = "channel") -> str:

@@ -70,7 +70,12 @@ def monitor(
             more = inputs_of(data, spec, settings, earlier, later, lambda table: told(f"reading {table}", 0.6))
         told("telling drift from noise", 0.8)
         watches = rows_of(earlier, later)
-        watches += compared((tallies[-2], tallies[-1]), more, flips=rules.flips, level=rules.level)
+        nobody = [result for result, one in zip(found, tallies, strict=True) if not one.of.sum()]
+        # A share of nobody is none, and no night can be exchanged with it.
+        if {earlier.folder, later.folder} & {result.folder for result in nobody}:
+            left_out.append(f"shares and distributions: the result of {nobody[-1].as_of:%Y-%m-%d} has no lead")
+        else:
+            watches += compared((tallies[-2], tallies[-1]), more, flips=rules.flips, level=rules.level)
         if data is not None:
             judged, waits = _judged(data, settings, found)
             said += waits

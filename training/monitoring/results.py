@@ -91,6 +91,10 @@ def open_result(folder: Path) -> Result:
     listed = [name for name in manifest.get("files", {}) if name.startswith(f"{DECISIONS}/")]
     if not parts or len(parts) != len(listed or parts):
         raise InputInvalid(str(folder), f"expected {len(listed) or 'some'} files of decisions, found {len(parts)}")
+    for part in parts:
+        told = manifest.get("files", {}).get(f"{DECISIONS}/{part.name}", {})
+        if isinstance(told, dict) and told.get("bytes") not in (None, part.stat().st_size):
+            raise InputInvalid(str(part), "expected the file that the manifest lists, which has another size")
     schema = _schema(parts[0])
     missing = [name for name in NEEDED if name not in schema]
     if missing:

@@ -298,7 +298,9 @@ def _usable(d: SegmentDefinition, settings: Settings, topic: str, on: date) -> I
             continue
         if any(change.awaits(asset, on) for change in settings.label_changes):
             continue
-        if asset.product not in (None, d.product) or (asset.segment_ids and d.id not in asset.segment_ids):
+        # What only a track of nurture may send, such as the pharmacists' agenda, is no offer of a segment.
+        of_others = asset.tracks or (asset.segment_ids and d.id not in asset.segment_ids)
+        if asset.product not in (None, d.product) or of_others:
             continue
         yield settings.actions.stages[settings.actions.first_stage(asset)], asset.asset_id
 

@@ -6,7 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 from configs.approvals import steps_by_segment
@@ -139,7 +139,7 @@ def as_ics(entries: Sequence[Entry], stamp: datetime) -> str:
     INVARIANT: an entry keeps its id from one export to the next, so that a calendar moves it instead of
     doubling it.
     """
-    made = stamp.strftime("%Y%m%dT%H%M%SZ")
+    made = stamp.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Leadwell//Review calendar//EN", "CALSCALE:GREGORIAN"]
     for one in entries:
         key = "\n".join((one.kind, one.about, one.says))
@@ -152,7 +152,7 @@ def as_ics(entries: Sequence[Entry], stamp: datetime) -> str:
             f"DTSTART;VALUE=DATE:{one.on:%Y%m%d}",
             f"DTEND;VALUE=DATE:{one.on + timedelta(days=1):%Y%m%d}",
             f"SUMMARY:{_escaped(title)}",
-            f"DESCRIPTION:{_escaped(f'{one.says} Owner: {one.owner}')}",
+            f"DESCRIPTION:{_escaped(one.says.rstrip('.') + '. Owner: ' + one.owner)}",
             f"CATEGORIES:{one.kind.upper()}",
             "TRANSP:TRANSPARENT",
             "END:VEVENT",

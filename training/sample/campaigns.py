@@ -12,6 +12,7 @@ from numpy.random import Generator
 
 from configs.content import Asset, AssetApproval, Footer
 from configs.section import Section
+from configs.settings import Settings
 from training.sample.columns import chosen
 from training.sample.people import CHANNELS, PRODUCTS
 from training.sample.personas import SEGMENTS
@@ -28,17 +29,32 @@ PREFIXED: dict[str, tuple[type[Section], pa.DataType]] = {
 AS_JSON = ("claims", "checklist")
 
 
-def campaign_columns(rng: Generator, as_of: date) -> dict[str, pa.Array]:
-    """Rows for campaigns.parquet."""
+def campaign_columns(rng: Generator, as_of: date, settings: Settings) -> dict[str, pa.Array]:
+    """Rows for campaigns.parquet, named by the convention; each is about the product of the segment it selects."""
     number = np.arange(CAMPAIGNS)
+    about = {definition.id: definition.product for definition in settings.segments}
+    segments = [SEGMENTS[n % len(SEGMENTS)] for n in number]
+    products = [about.get(name) or PRODUCTS[n % len(PRODUCTS)] for n, name in enumerate(segments)]
     started = [as_of - timedelta(days=int(days)) for days in rng.integers(60, 400, CAMPAIGNS)]
     lasting = rng.integers(30, 200, CAMPAIGNS)
+    names = [
+        settings.campaign_names.spell(
+            {
+                "month": f"{started[n]:%Y%m}",
+                "product": products[n],
+                "channel": CHANNELS[n % len(CHANNELS)],
+                "goal": GOALS[n % len(GOALS)],
+                "theme": f"wave-{n + 1}",
+            }
+        )
+        for n in number
+    ]
     return {
         "campaign_id": campaign_ids(),
-        "name": pa.array([f"Campaign {n + 1}" for n in number]),
+        "name": pa.array(names),
         "channel": chosen(CHANNELS, number % len(CHANNELS)),
-        "product": chosen(PRODUCTS, number % len(PRODUCTS)),
-        "segment_ids": pa.array([[SEGMENTS[n % len(SEGMENTS)]] for n in number], pa.list_(pa.string())),
+        "product": pa.array(products),
+        "segment_ids": pa.array([[name] for name in segments], pa.list_(pa.string())),
         "goal": chosen(GOALS, number % len(GOALS)),
         "spend": pa.array(np.round(np.exp(rng.normal(9, 0.7, CAMPAIGNS)), 2)),
         "started_on": pa.array([day.isoformat() for day in started]),

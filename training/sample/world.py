@@ -90,7 +90,8 @@ def make_sample(
         raise InputInvalid("sample", "expected a seed of zero or more")
     if not 0 <= events_per_lead <= 2000:
         raise InputInvalid("sample", "expected between 0 and 2000 events a lead")
-    inventory = tuple(load_settings().assets if assets is None else assets)
+    settings = load_settings()
+    inventory = tuple(settings.assets if assets is None else assets)
     instant = datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC)
     out.mkdir(parents=True, exist_ok=True)
     (out / "sample.json").unlink(missing_ok=True)
@@ -100,7 +101,7 @@ def make_sample(
             _append_block(files, seed, number, first, count, microseconds(instant), events_per_lead, inventory)
             if progress is not None:
                 progress(first + count, leads)
-        files.append("campaigns", campaign_columns(np.random.default_rng((seed, 1)), as_of))
+        files.append("campaigns", campaign_columns(np.random.default_rng((seed, 1)), as_of, settings))
         files.append("assets", asset_columns(inventory))
         counts = dict(files.counts)
     summary = SampleSummary(out, seed, instant, instant - FEED_AGE, counts)
