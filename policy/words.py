@@ -184,6 +184,8 @@ def _flat(column: NDArray[Any], shape: tuple[int, ...], kind: type[Any]) -> NDAr
         if kind is np.uint8:
             column = np.where(column > 255, 0, column).astype(np.uint8)
         else:
+            # Numbers of a byte or two cannot be compared with what is beyond them.
+            column = column.astype(np.int64) if column.dtype.itemsize < 4 else column
             column = np.maximum(np.minimum(column, MAX_NUMBER + 1), -1 if column.dtype.kind == "i" else 0).astype(kind)
     return np.ascontiguousarray(column if column.shape == shape else np.broadcast_to(column, shape)).reshape(-1)
 

@@ -55,10 +55,11 @@ def request_of(
         named = zip(("account", "parent_account"), described.values(), strict=False)
         item |= {section: found for section, found in named if found is not None}
         # A stop may name an account that no row describes.
-        accounts, people, account = list(described), [lead_id], lead.get("account_id")
-        links = rows.links([lead_id])
-        if links:
-            people = sorted({lead_id, *(row[side] for row in links for side in ("lead_id", "other_lead_id"))})
+        accounts, account = list(described), lead.get("account_id")
+        # Who is surely another person by now, or not linked yet, is a colleague like any other.
+        people = _connected(lead_id, rows.links([lead_id]), as_of)
+        if len(people) > 1:
+            links = [row for row in rows.links(people) if {row["lead_id"], row["other_lead_id"]} <= {*people}]
             others = [row for key, row in rows.leads(people, as_of).items() if key != lead_id]
             theirs = rows.accounts([row.get("account_id") for row in others], as_of)
             item["links"], item["linked_leads"] = [_clean(row, "links") for row in links], others
@@ -166,6 +167,23 @@ def _complete(files: Mapping[str, Path]) -> datetime | None:
     return None if complete == UNKNOWN_INSTANT else datetime.fromtimestamp(complete / 1e6, UTC)
 
 
+def _connected(lead_id: str, links: list[Row], as_of: datetime) -> list[str]:
+    """The ids that a lead's links connect with it, in one or more steps, by the latest word on each pair by then."""
+    latest: dict[frozenset[str], tuple[datetime, datetime, bool]] = {}
+    for row in links:
+        known = row.get("recorded_at") or row["linked_at"]
+        if max(known, row["linked_at"]) <= as_of:
+            pair, word = frozenset((row["lead_id"], row["other_lead_id"])), (row["linked_at"], known)
+            # Of two words of one instant the one that connects counts: whoever may be one person is asked for together.
+            latest[pair] = max(latest.get(pair, (*word, False)), (*word, row["kind"] != "different"))
+    found, more = {lead_id}, True
+    while more:
+        near = {one for pair, (*_, one_person) in latest.items() if one_person and pair & found for one in pair}
+        more = bool(near - found)
+        found |= near
+    return sorted(found)
+
+
 def _account_of(lead_id: str, tables: Tables, view: ViewRules, as_of: datetime) -> str | None:
     """The account of the person that a lead is."""
     known = view_at(tables, as_of, view)
@@ -202,7 +220,8 @@ def _colleagues(
     places = known.leads["account"]
     found = []
     for place, name in enumerate(known.lead_ids.tolist()):
-        if not known.present[place] or places[place] < 0 or known.account_ids[places[place]] != account:
+        away = name in people or not known.present[place] or places[place] < 0
+        if away or known.account_ids[places[place]] != account:
             continue
         summary: Row = {"lead_id": str(name)}
         for field in ("role", "influence"):

@@ -22,6 +22,7 @@ from features.inventory import NONE, Inventory
 from features.records import Account, Consent, Lead, Suppression
 from features.tables import NO, YES, known_at
 from policy.book import Book
+from policy.masks import has
 from policy.rulings import rule
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -81,7 +82,7 @@ def topic_of(asset_id: str) -> str | None:
 def stopped(found: Facts, lead: int = 0) -> set[tuple[str, str]]:
     """Pairs of asset and channel that GEN-01-TOPIC stops."""
     bit = next(bit for bit, one in enumerate(book().rules) if one.id == "GEN-01-TOPIC")
-    fires = rule(book(), found).blocks[lead] >> np.uint64(bit) & np.uint64(1) == 1
+    fires = has(rule(book(), found).blocks[lead], bit)
     return {(found.assets[a], CHANNELS[c]) for a, c in np.argwhere(fires)}
 
 

@@ -262,7 +262,7 @@ def test_jaccard_of_two_empty_sets_is_zero() -> None:
         ("campaign_id,segment_ids,started_on\nC1,a;b,2026-01-01\n", (Campaign("C1", ("a", "b"), date(2026, 1, 1)),)),
         ("campaign_id,segment_ids\nC1,\"['a', 'b']\"\n", (Campaign("C1", ("a", "b")),)),
         ('campaign_id,segment_ids\nC1,"[""a""]"\n', (Campaign("C1", ("a",)),)),
-        ("campaign_id,name\nC1,first\n", (Campaign("C1", ()),)),
+        ("campaign_id,name\nC1,first\n", (Campaign("C1", (), name="first"),)),
     ],
 )  # fmt: skip
 def test_campaigns_are_read_with_their_segments_however_these_are_listed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -248,3 +249,24 @@ def test_a_day_with_fewer_cards_has_fewer_words() -> None:
     assert book.error_bit == 127
     # Every made-up card is in force for one day.
     assert Book.load(settings, ON + timedelta(days=1), "send").error_bit == 63
+
+
+@pytest.mark.parametrize("leads", [3, 9])
+def test_narrow_numbers_and_stray_codes_are_read_alike_by_few_and_by_many(leads: int) -> None:
+    _, book = made(63)
+    given = population(book, leads, 2, 8, 0.0)
+    wide, stray = dict(given.columns), dict(given.columns)
+    for name, column in given.columns.items():
+        if book.domain.is_number(name):
+            wide[name] = np.clip(column, -1, 100).astype(np.int32)
+        else:
+            stray[name] = np.where(column == 1, 0, column)
+    narrow = {name: one.astype(np.int16) if one.dtype == np.int32 else one for name, one in wide.items()}
+    beyond = {
+        name: np.where(one == 1, 2**62, one).astype(np.uint64) if not book.domain.is_number(name) else one
+        for name, one in given.columns.items()
+    }
+    for known, odd in ((wide, narrow), (stray, beyond)):
+        ruled, again = (rule(book, replace(given, columns=columns)) for columns in (known, odd))
+        assert np.array_equal(ruled.blocks, again.blocks) and np.array_equal(ruled.permits, again.permits)
+        assert again.errors == 0

@@ -35,7 +35,11 @@ Bools = NDArray[np.bool_]
 Columns = Mapping[str, NDArray[Any]]
 
 # Where someone lives, came from or stands with us is no need of theirs; a condition focus is health data.
-NOT_CLUSTERED = ("country", "source", "referral_source", "lifecycle", "condition_focus", "audience")
+NOT_CLUSTERED = (
+    *("country", "source", "referral_source", "lifecycle", "condition_focus", "audience"),
+    # What our own rules derive from events, the label's own among them, groups people by those rules and not by need.
+    *("buying_stage", "stage_evidence", "journey_moment", "service_offered", "handover_open"),
+)
 NOT_IN_CONDITIONS = (
     AUDIENCE,  # every draft names its audiences in any case
     "jurisdiction",
