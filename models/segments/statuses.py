@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.conditions import Condition, facts_used, parameters_used, parse
+from configs.conditions import Condition
 from configs.definitions import LeadStatus, SegmentDefinition
 from configs.settings import Settings
-from features.evaluate import Domain, Normal, define, normal_form, reading, source
+from features.evaluate import Domain
 from features.facts import Facts
+from features.surely import Surely
 
 PURPOSES = ("medical_education", "promotional")
 ACTIVE = "active"
@@ -32,31 +32,33 @@ class StatusRules:
     """
 
     statuses: tuple[LeadStatus, ...]
-    conditions: tuple[Condition, ...]
-    domain: Domain
-    dated: bool
-    compiled: dict[date | None, _Compiled] = field(default_factory=dict)
+    surely: Surely
 
     @classmethod
     def of(cls, settings: Settings, domain: Domain | None = None) -> StatusRules:
         """The statuses of loaded settings."""
-        domain = domain or Domain.of(settings)
-        found = tuple(parse(status.when, domain.facts, domain.parameters) for status in settings.statuses)
-        return cls(settings.statuses, found, domain, any(parameters_used(condition) for condition in found))
+        texts = [status.when for status in settings.statuses]
+        return cls(settings.statuses, Surely.of(texts, domain or Domain.of(settings)))
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """When each status holds."""
+        return tuple(condition for condition in self.surely.conditions if condition is not None)
 
     def deciding(self, facts: Facts, on: date) -> Deciding:
         """Lead by purpose (as in PURPOSES): the place of the status that decides, NONE where none surely holds."""
-        compiled = self._for(on)
-        one = facts.one
-        if one is not None and one.keys() >= compiled.names:
-            return np.array([compiled.scalar(*[one[name] for name in compiled.facts])], dtype=np.int8)
+        alone = self.surely.of_one(facts, on)
+        if alone is not None:
+            first = [
+                next((at for at, status in enumerate(self.statuses) if alone[at] and purpose in status.purposes), NONE)
+                for purpose in PURPOSES
+            ]
+            return np.array([first], dtype=np.int8)
+        holds = self.surely.holds(facts, on)
         found = np.full((facts.n, len(PURPOSES)), NONE, dtype=np.int8)
-        columns = {name: facts.columns[name].reshape(-1) for name in compiled.facts if name in facts.columns}
-        seen: dict[Any, Any] = {}
         for place in reversed(range(len(self.statuses))):
-            holds = np.broadcast_to(reading(compiled.normal[place], columns, seen, must=True).reshape(-1), (facts.n,))
             for purpose in self.statuses[place].purposes:
-                found[holds, PURPOSES.index(purpose)] = place
+                found[holds[:, place], PURPOSES.index(purpose)] = place
         return found
 
     def membership(self, place: int) -> str:
@@ -67,46 +69,11 @@ class StatusRules:
         """Facts of every status that gives memberships one of these words."""
         used = [
             fact
-            for status, condition in zip(self.statuses, self.conditions, strict=True)
+            for place, status in enumerate(self.statuses)
             if status.membership in memberships
-            for fact in facts_used(condition)
+            for fact in self.surely.facts_behind(place)
         ]
         return tuple(dict.fromkeys(used))
-
-    def _for(self, on: date) -> _Compiled:
-        key = on if self.dated else None
-        found = self.compiled.get(key)
-        if found is None:
-            if len(self.compiled) > 64:
-                self.compiled.clear()
-            found = self.compiled[key] = _Compiled.of(self, on)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    facts: tuple[str, ...]
-    names: frozenset[str]
-    normal: tuple[Normal, ...]
-    scalar: Callable[..., tuple[int, ...]]
-
-    @classmethod
-    def of(cls, rules: StatusRules, on: date) -> _Compiled:
-        facts = tuple(dict.fromkeys(fact for condition in rules.conditions for fact in facts_used(condition)))
-        normal = tuple(normal_form(condition, rules.domain, on) for condition in rules.conditions)
-        names = {fact: f"f{place}" for place, fact in enumerate(facts)}
-        ways = ["".join(_way(rules.statuses, normal, names, purpose)) + str(NONE) for purpose in PURPOSES]
-        text = f"def deciding({', '.join(names.values())}):\n    return ({', '.join(ways)},)"
-        scalar: Callable[..., tuple[int, ...]] = define("deciding", text)
-        return cls(facts, frozenset(facts), normal, scalar)
-
-
-def _way(statuses: Sequence[LeadStatus], normal: Sequence[Normal], names: dict[str, str], purpose: str) -> list[str]:
-    return [
-        f"{place} if {source(normal[place], names, must=True)} else "
-        for place, status in enumerate(statuses)
-        if purpose in status.purposes
-    ]
 
 
 def purposes_of(definitions: Sequence[SegmentDefinition]) -> tuple[int, ...]:

@@ -6,19 +6,19 @@ Off-label questions and adverse events are not looked at, so that they change no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.conditions import Condition, facts_used, parameters_used, parse
 from configs.qualification import FAST, NURTURE, PARTNER, STANDARD, Bar, QualificationSettings
 from configs.settings import Settings
-from features.evaluate import Domain, Normal, define, normal_form, reading, source
+from features.evaluate import Domain
 from features.facts import Facts
+from features.surely import Surely
 from models.scorecard import Points
 
 NO_THRESHOLD = -1
@@ -67,67 +67,60 @@ class Qualifier:
     """The framework, compiled: which threshold speaks for a lead, whether it reaches it, and in which lane it goes."""
 
     settings: QualificationSettings
-    domain: Domain
-    conditions: tuple[Condition | None, ...]
-    named: tuple[tuple[int, Condition], ...]
+    surely: Surely
+    named: tuple[int, ...]
     segments: tuple[frozenset[int], ...]
     needs: tuple[_Needs, ...]
     fast: tuple[_Needs, ...]
-    dated: bool
-    compiled: dict[date | None, _Compiled] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, settings: Settings, segment_ids: Sequence[str], domain: Domain | None = None) -> Qualifier:
         """Resolve the settings against the segments of a map, in its order; those it lacks match nobody."""
         found, domain = settings.qualification, domain or Domain.of(settings)
         fit, engagement = list(settings.scorecard.fit_grades), list(settings.scorecard.engagement_grades)
-        read = {key: parse(text, domain.facts, domain.parameters) for key, text in found.conditions.items()}
+        texts, named = found.conditions, [key for key in _BITS if key in found.conditions]
+        whens = [texts.get(f"thresholds.{one.id}.when", "") for one in found.thresholds]
         return cls(
             settings=found,
-            domain=domain,
-            conditions=tuple(read.get(f"thresholds.{one.id}.when") for one in found.thresholds),
-            named=tuple((bit, read[key]) for key, bit in _BITS.items() if key in read),
+            surely=Surely.of([*whens, *(texts[key] for key in named)], domain),
+            named=tuple(_BITS[key] for key in named),
             segments=tuple(
                 frozenset(place for place, name in enumerate(segment_ids) if name in one.segments)
                 for one in found.thresholds
             ),
             needs=tuple(_Needs.of(one, fit, engagement) for one in found.thresholds),
             fast=tuple(_Needs.of(one, fit, engagement) for one in found.fast),
-            dated=any(parameters_used(condition) for condition in read.values()),
         )
 
     def qualified(
         self, facts: Facts, primary: NDArray[np.int32], band: NDArray[np.uint8], points: Points, on: date
     ) -> Qualified:
         """The lane of every lead on a day; a fact that is not known speaks for no threshold and is no advancement."""
-        compiled = self._for(on)
-        one = facts.one
-        if one is not None and one.keys() >= compiled.names:
-            place, did = compiled.scalar(primary.item(), *[one[name] for name in compiled.facts])
+        alone = self.surely.of_one(facts, on)
+        if alone is not None:
+            own, thresholds = primary.item(), range(len(self.needs))
+            place = next((at for at in thresholds if alone[at] and self._speaks(at, own)), NO_THRESHOLD)
+            did = sum(bit for bit, holds in zip(self.named, alone[len(self.needs) :], strict=True) if holds)
             lane, did = self._lane(place, did, band.item(), points.fit_grade.item(), points.engagement_grade.item())
             lanes, places = np.array([[lane], [place]], dtype=np.int8)
             return Qualified(lanes, places, np.array([did], dtype=np.uint8))
-        return self._lanes(*self._columns(facts, primary, compiled), band, points)
+        return self._lanes(*self._columns(self.surely.holds(facts, on), primary), band, points)
+
+    def _speaks(self, place: int, segment: int) -> bool:
+        return not self.settings.thresholds[place].segments or segment in self.segments[place]
 
     def _columns(
-        self, facts: Facts, primary: NDArray[np.int32], compiled: _Compiled
+        self, holds: NDArray[np.bool_], primary: NDArray[np.int32]
     ) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:
-        n = facts.n
-        columns = {name: facts.columns[name].reshape(-1) for name in compiled.facts if name in facts.columns}
-        seen: dict[Any, Any] = {}
-
-        def sure(normal: Normal) -> NDArray[np.bool_]:
-            return np.broadcast_to(reading(normal, columns, seen, must=True).reshape(-1), (n,))
-
+        n = len(holds)
         places, bits = np.full(n, NO_THRESHOLD, dtype=np.int8), np.zeros(n, dtype=np.uint8)
         for place in reversed(range(len(self.needs))):
-            normal = compiled.normal[place]
-            holds = np.ones(n, dtype=np.bool_) if normal is None else sure(normal)
+            speaks = holds[:, place]
             if self.settings.thresholds[place].segments:
-                holds = holds & np.isin(primary, list(self.segments[place]))
-            places[holds] = place
-        for (bit, _), normal in zip(self.named, compiled.named, strict=True):
-            bits[sure(normal)] |= bit
+                speaks = speaks & np.isin(primary, list(self.segments[place]))
+            places[speaks] = place
+        for at, bit in enumerate(self.named, start=len(self.needs)):
+            bits[holds[:, at]] |= bit
         return places, bits
 
     def _lane(self, place: int, did: int, band: int, fit: int, engagement: int) -> tuple[int, int]:
@@ -152,45 +145,3 @@ class Qualifier:
         lane[bits & IS_PARTNER != 0] = PARTNER
         bits[reaches] |= REACHES
         return Qualified(lane, places, bits)
-
-    def _for(self, on: date) -> _Compiled:
-        key = on if self.dated else None
-        found = self.compiled.get(key)
-        if found is None:
-            if len(self.compiled) > 64:
-                self.compiled.clear()
-            found = self.compiled[key] = _Compiled.of(self, on)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    facts: tuple[str, ...]
-    names: frozenset[str]
-    normal: tuple[Normal | None, ...]
-    named: tuple[Normal, ...]
-    scalar: Callable[..., tuple[int, int]]
-
-    @classmethod
-    def of(cls, qualifier: Qualifier, on: date) -> _Compiled:
-        domain = qualifier.domain
-        every = [*(one for one in qualifier.conditions if one is not None), *(one for _, one in qualifier.named)]
-        facts = tuple(dict.fromkeys(fact for condition in every for fact in facts_used(condition)))
-        names = {fact: f"f{place}" for place, fact in enumerate(facts)}
-        normal = tuple(None if one is None else normal_form(one, domain, on) for one in qualifier.conditions)
-        named = tuple(normal_form(one, domain, on) for _, one in qualifier.named)
-        ways = []
-        for place, one in enumerate(normal):
-            holds = "True" if one is None else source(one, names, must=True)
-            if qualifier.settings.thresholds[place].segments:
-                inside = ", ".join(str(segment) for segment in sorted(qualifier.segments[place]))
-                holds = f"primary in ({inside}{',' if inside else ''}) and ({holds})"
-            ways.append(f"{place} if {holds} else ")
-        bits = [
-            f"({bit} if {source(one, names, must=True)} else 0)"
-            for (bit, _), one in zip(qualifier.named, named, strict=True)
-        ]
-        arguments = ", ".join(("primary", *names.values()))
-        text = f"def placed({arguments}):\n    return ({''.join(ways)}{NO_THRESHOLD}, {' | '.join(bits) or '0'})"
-        scalar: Callable[..., tuple[int, int]] = define("placed", text)
-        return cls(facts, frozenset(facts), normal, named, scalar)

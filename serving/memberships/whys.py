@@ -128,7 +128,7 @@ def _status(found: Because, rows: NDArray[np.intp], was: Held, is_: Held, facts:
         old, new = divmod(one, len(STATUSES))
         chosen = pair == one
         names = statuses.facts_behind(STATUSES[old], STATUSES[new])
-        words = _Words(statuses.domain.value, names)
+        words = _Words(statuses.surely.domain.value, names)
         found.looks_at(rows[chosen], was.unit[chosen], _columns(facts, names), words)
 
 

@@ -24,6 +24,7 @@ from features.facts import Facts
 from features.history import NEVER_COMMERCIAL_INTENT
 from features.inventory import Inventory
 from features.standing import NEVER_DAYS
+from features.surely import Surely
 from features.tables import Known
 from serving.nurture.kernels import (
     ASSET_ROWS,
@@ -37,7 +38,6 @@ from serving.nurture.kernels import (
     took,
     touched,
 )
-from serving.nurture.tracks import TrackRules
 
 if TYPE_CHECKING:
     from serving.actions.actions import ActionPlan
@@ -89,7 +89,7 @@ class NurturePlan:
     settings: NurtureSettings
     stages: tuple[str, ...]
     depth_stage: Mapping[str, int]
-    rules: TrackRules
+    rules: Surely
     inventory: Inventory
     tables: NDArray[np.int16]
     days: NDArray[np.int32]
@@ -139,7 +139,7 @@ class NurturePlan:
                 for depths in own.depths
                 for depth in depths
             },
-            rules=TrackRules.of(own.tracks, domain),
+            rules=Surely.of([track.when for track in own.tracks], domain),
             inventory=inventory,
             tables=tables,
             days=days,

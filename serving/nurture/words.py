@@ -97,7 +97,7 @@ def deepest(plan: NurturePlan, values: dict[str, int]) -> str:
 def _because(decisions: Decisions, row: int, plan: NurturePlan, values: dict[str, int]) -> list[list[Any]]:
     said: list[list[Any]] = []
     if values["track"] >= 0:
-        said += _told(decisions, row, plan.rules.behind[values["track"]])
+        said += _told(decisions, row, plan.rules.facts_behind(values["track"]))
         if values["entry"] >= 0:
             said.append([plan.kinds[values["entry"]], "known", day(values["entry_day"])])
     if values["by_events"]:

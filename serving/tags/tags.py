@@ -250,7 +250,7 @@ def _statuses(view: AccountsView) -> pa.ListArray:
     for place, (status, condition) in enumerate(zip(rules.statuses, rules.conditions, strict=True)):
         if status.id in shown:
             columns = {f: view.facts.columns[f].reshape(-1) for f in facts_used(condition) if f in view.facts.columns}
-            found[:, place] = as_columns(condition, rules.domain, on)(columns)[0].reshape(-1)
+            found[:, place] = as_columns(condition, rules.surely.domain, on)(columns)[0].reshape(-1)
     names = pa.array([status.id for status in rules.statuses], pa.string())
     return _list_array(found.sum(axis=1), names.take(pa.array(np.nonzero(found)[1])))
 
