@@ -173,3 +173,21 @@ def _conditions(found: Mapping[str, Any], files: Mapping[tuple[str, str], str]) 
         for part in ("fit", "engagement"):
             for rule in getattr(found["scorecard"], part):
                 yield "scorecard.yaml", f"{part}.{rule.id}.when", rule.when
+
+
+def lead_condition_problems(
+    file: str, key: str, text: str, facts: Mapping[str, FactDeclaration], parameters: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """What is wrong with a condition asked of a lead before its readiness is known; an empty one asks nothing."""
+    if not text:
+        return
+    try:
+        used = facts_used(parse(text, facts, parameters))
+    except ConditionInvalid as error:
+        yield Problem(file, key, str(error))
+        return
+    for fact in used:
+        if facts[fact].per != "lead":
+            yield Problem(file, key, f"expected facts of the lead, {fact} varies with more")
+        elif fact in AFTER_READINESS:
+            yield Problem(file, key, f"expected facts that are known before readiness, not {fact}")

@@ -10,12 +10,10 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from configs.cards import FactDeclaration
-from configs.conditions import facts_used, parse
+from configs.checks import lead_condition_problems
 from configs.content import CallToAction, LayerName, PurposeName
 from configs.definitions import SegmentDefinition
-from configs.dictionary import AFTER_READINESS
-from configs.errors import ConditionInvalid, Problem
+from configs.errors import Problem
 from configs.section import Section
 
 FILE = "nurture.yaml"
@@ -174,7 +172,9 @@ def nurture_problems(found: Mapping[str, Any]) -> Iterator[Problem]:
         if not track.when and track.enter is None and track is not nurture.tracks[-1]:
             expected = "expected `when` or `enter`: nobody reaches the tracks after this one"
             yield Problem(FILE, f"tracks.{track.id}", expected)
-        yield from _condition_problems(track, found["facts"], found["parameters"])
+        yield from lead_condition_problems(
+            FILE, f"tracks.{track.id}.when", track.when or "", found["facts"], found["parameters"]
+        )
     for asset in found["assets"]:
         for name in asset.tracks:
             if name not in seen:
@@ -207,21 +207,3 @@ def _used(nurture: NurtureSettings) -> Iterator[tuple[str, str, Sequence[str]]]:
     for track in nurture.tracks:
         if track.enter:
             yield f"tracks.{track.id}.enter.events", "event_kind", track.enter.events
-
-
-def _condition_problems(
-    track: Track, facts: Mapping[str, FactDeclaration], parameters: Mapping[str, Any]
-) -> Iterator[Problem]:
-    if not track.when:
-        return
-    key = f"tracks.{track.id}.when"
-    try:
-        used = facts_used(parse(track.when, facts, parameters))
-    except ConditionInvalid as error:
-        yield Problem(FILE, key, str(error))
-        return
-    for fact in used:
-        if facts[fact].per != "lead":
-            yield Problem(FILE, key, f"expected facts of the lead, {fact} varies with more")
-        elif fact in AFTER_READINESS:
-            yield Problem(FILE, key, f"expected facts that are known before readiness, not {fact}")

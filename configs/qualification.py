@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from configs.conditions import facts_used, parse
-from configs.dictionary import AFTER_READINESS
-from configs.errors import ConditionInvalid, Problem
+from configs.checks import lead_condition_problems
+from configs.errors import Problem
 from configs.section import Section
 
 FILE = "qualification.yaml"
@@ -82,16 +81,7 @@ def qualification_problems(found: Mapping[str, Any]) -> Iterator[Problem]:
     """What is wrong with the framework: conditions, segments and grades that do not exist, one never reached."""
     settings: QualificationSettings = found["qualification"]
     for key, text in settings.conditions.items():
-        try:
-            used = facts_used(parse(text, found["facts"], found["parameters"]))
-        except ConditionInvalid as error:
-            yield Problem(FILE, key, str(error))
-            continue
-        for fact in used:
-            if found["facts"][fact].per != "lead" or fact in AFTER_READINESS:
-                yield Problem(
-                    FILE, key, f"expected facts that a lead has once; the band has a key of its own, not {fact}"
-                )
+        yield from lead_condition_problems(FILE, key, text, found["facts"], found["parameters"])
     segments = {definition.id for definition in found["segments"]}
     seen: set[str] = set()
     for place, threshold in enumerate(settings.thresholds):

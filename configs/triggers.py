@@ -8,10 +8,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from configs.cards import FactDeclaration
-from configs.conditions import facts_used, parse
+from configs.checks import lead_condition_problems
 from configs.dictionary import AFTER_READINESS
-from configs.errors import ConditionInvalid, Problem
+from configs.errors import Problem
 from configs.references import RETIRE
 from configs.section import Section
 
@@ -102,22 +101,5 @@ def trigger_problems(found: Mapping[str, Any]) -> Iterator[Problem]:
                     mend = f"; {RETIRE}" if key in ("segments", "reviews") else ""
                     expected = f"expected a declared one, found {name!r}{mend}"
                     yield Problem(FILE, f"triggers.{trigger.id}.{key}", expected)
-        yield from _condition_problems(trigger, facts, found["parameters"])
-
-
-def _condition_problems(
-    trigger: Trigger, facts: Mapping[str, FactDeclaration], parameters: Mapping[str, Any]
-) -> Iterator[Problem]:
-    if not trigger.when:
-        return
-    key = f"triggers.{trigger.id}.when"
-    try:
-        used = facts_used(parse(trigger.when, facts, parameters))
-    except ConditionInvalid as error:
-        yield Problem(FILE, key, str(error))
-        return
-    for fact in used:
-        if facts[fact].per != "lead":
-            yield Problem(FILE, key, f"expected facts of the lead, {fact} varies with more")
-        elif fact in AFTER_READINESS:
-            yield Problem(FILE, key, f"expected facts that are known before readiness, not {fact}")
+        key = f"triggers.{trigger.id}.when"
+        yield from lead_condition_problems(FILE, key, trigger.when or "", facts, found["parameters"])
