@@ -46,6 +46,8 @@ def few_of(book: Book, seed: int) -> list[Population]:
         wide(population(book, 3, 2, seed, 0.0)),
         shrunk(population(book, 3, 2, seed, 0.0)),
         population(book, 2, 1, seed, 0.0),
+        odd(population(book, 9, 2, seed, 0.0)),
+        odd(population(book, 2, 2, seed, 0.0)),
         *(plain(book, population(book, 1, 1 + k, seed + k, 0.0)) for k in range(3)),
     ]
 
@@ -108,6 +110,18 @@ def wide(drawn: Population) -> Population:
     for column in columns.values():
         column.reshape(-1)[0] = 256 if column.dtype.kind == "u" else 2**40
         column.reshape(-1)[-1] = STRAY if column.dtype.kind == "u" else -7
+    return Population(drawn.n, drawn.assets, columns)
+
+
+def odd(drawn: Population) -> Population:
+    """The same in types nobody asked for: numbers of two bytes, foreign byte orders, a code far beyond a byte."""
+    columns = {}
+    for index, (fact, column) in enumerate(drawn.columns.items()):
+        if column.dtype.kind == "u":
+            columns[fact] = column.astype(np.uint64 if index % 2 else ">u2")
+            columns[fact].reshape(-1)[0] = 2**62 if index % 2 else STRAY
+        else:
+            columns[fact] = np.clip(column, -1, 2**15 - 1).astype(np.int16) if index % 2 else column.astype(">i4")
     return Population(drawn.n, drawn.assets, columns)
 
 

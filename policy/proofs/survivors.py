@@ -127,10 +127,12 @@ SAME: Mapping[Where, str] = {
         "numpy takes any size below 0 for the one that is left over.",
     ("policy.words._content", "zip(looked.rows, looked.levels, looked.tables, strict=True): True to False"):
         "`_layer` makes the three of one list.",
+    ("policy.words._flat", "column.dtype.itemsize < 4: Lt to LtE"):
+        "Numbers of four bytes may be widened too; they are cut to the same bounds and made four bytes again.",
+    ("policy.words._flat", "column.dtype.itemsize < 4: 4 to 5"):
+        "The same as above: only four bytes lie between.",
     ("policy.words._flat", "column > 255: Gt to GtE"):
         "No fact has a value of code 255 (`configs.checks.MAX_VALUES`), so it is read as 0, unknown, either way.",
-    ("policy.words._flat", "column.dtype != kind: NotEq to Eq"):
-        "Wider codes and numbers are read as they are, and mean the same; one type is one compiled kernel.",
     ("policy.words._flat",
      "np.ascontiguousarray(column if column.shape == shape else np.broadcast_to(column, shape))....: 1 to 2"):
         "numpy takes any size below 0 for the one that is left over.",
