@@ -302,7 +302,9 @@ def _show_decision(decision: dict[str, Any], took: float) -> None:
         ("segment", primary),
         ("readiness", f"{readiness['probability']:.1%} ({low:.1%} to {high:.1%}), [bold]{readiness['band']}[/bold]"),
         *(("because", f"{d['contribution']:+.2f}  {d['says']}") for d in readiness["drivers"]),
+        ("stage", f"{(decision['journey'] or {}).get('stage') or 'none shown'}, as tracked events show"),
         ("next action", " ".join(str(action[k]) for k in ("action", "channel", "asset_id") if action.get(k))),
+        ("for sales", f"{decision['qualification']['status']}, {decision['qualification']['lane']} lane"),
     ]
     for channel, ruling in decision["channels"].items():
         if ruling["permitted"]:

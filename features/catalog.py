@@ -200,8 +200,8 @@ def _of_people(settings: FeatureSettings) -> Iterator[Feature]:
         yield Feature(
             f"engagement_{name}_count_{w}d",
             "engagement",
-            f"Events about {_listed(signal.topics)} in the last {w} days, by a {_listed(signal.roles, 'or')}; 0 for "
-            "other roles",
+            f"Events about {_listed(signal.topics)} in the last {w} days, of these roles: {_listed(signal.roles)}; "
+            "0 for other roles",
             0,
             False,
             "role_signal",
@@ -215,9 +215,9 @@ def _decay(decay: Decay) -> Feature:
     return Feature(f"engagement_decay_{decay.name}", "engagement", says, 1, False, "decay", f"decay_{decay.name}")
 
 
-def _listed(values: tuple[str, ...], joint: str = "and") -> str:
+def _listed(values: tuple[str, ...]) -> str:
     named = [words(value) for value in values]
-    return f" {joint} ".join([*([", ".join(named[:-1])] if named[:-1] else []), *named[-1:]])
+    return " and ".join([*([", ".join(named[:-1])] if named[:-1] else []), *named[-1:]])
 
 
 def _sentence(says: str, settings: FeatureSettings) -> str:
